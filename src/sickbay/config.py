@@ -1,0 +1,216 @@
+"""The site file ``sickbay.toml``: what the user runs and where.
+
+Secrets stand there only as ``env:NAME`` or ``file:PATH``. An unknown key is an error that names the file, the key and
+the nearest known key. Relative paths are relative to the site file. The same structure may be given as a dict, with
+in-memory tables (pandas, Polars, Arrow) in the place of addresses.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from sickbay.errors import SiteFileError, nearest
+
+SITE_FILE = "sickbay.toml"
+SOURCE_NAMES = (
+    "airflow", "docker", "feature_store", "host", "kubernetes", "logs", "mlflow", "mysql", "postgres", "prometheus",
+    "redis", "s3", "serving", "traces",
+)  # fmt: skip
+"""Kinds of system the site file may name; which of them this release reads is what ``sickbay doctor`` says."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, protected_namespaces=()
+    )
+
+
+class System(_Part):
+    """``[system]``: the name that reports carry."""
+
+    name: str = "unnamed system"
+
+
+class Columns(_Part):
+    """``columns`` of a model: which column of the prediction log plays which role; all but the prediction optional."""
+
+    timestamp: str | None = None
+    prediction: str | None = None
+    score: str | None = None
+    label: str | None = None
+    version: str | None = None
+    arm: str | None = None
+    status: str | None = None
+    latency: str | None = None
+    id: str | None = None
+
+    def named(self) -> dict[str, str]:
+        """Return role → column for the roles that are set."""
+        return {role: column for role, column in self.model_dump().items() if column is not None}
+
+
+class Model(_Part):
+    """``[model.NAME]``: a model's prediction log, the reference it was accepted on, and the roles of the columns."""
+
+    task: Literal["binary", "multiclass", "regression"] = "binary"
+    predictions: Any
+    reference: Any = None
+    columns: Columns = Columns()
+    segments: tuple[str, ...] = ()
+    features: tuple[str, ...] | None = None
+    registry: dict[str, str] = Field(default_factory=dict)
+    arms: dict[str, float] = Field(default_factory=dict)
+    """Configured traffic split, arm → share; left out: the split seen before the symptom is taken as configured."""
+
+    @field_validator("predictions", "reference")
+    @classmethod
+    def _not_blank(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("is empty; give a file, a glob, a directory or an address")
+        return value
+
+
+class Site(_Part):
+    """The whole site file, checked; ``base`` is the directory that relative paths start from."""
+
+    system: System = System()
+    model: dict[str, Model] = Field(default_factory=dict)
+    source: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    base: Path = Path()
+    file: str = "the given site"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A value of the site file after ``env:`` and ``file:`` were followed; ``secret`` when it came from one."""
+
+    text: str
+    secret: bool
+
+
+def load_site(
+    site: Site | Mapping[str, Any] | str | Path | None, environ: Mapping[str, str], directory: Path
+) -> Site:
+    """Return the checked site from a path, a dict, a Site, or (None) from ``sickbay.toml`` or ``SICKBAY_SITE``.
+
+    Raises SiteFileError naming the file and key, with the nearest known key or the next step as hint.
+    """
+    if isinstance(site, Site):
+        return site
+    if isinstance(site, Mapping):
+        return _check(dict(site), "the given site", directory)
+    path = _find(site, environ, directory)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SiteFileError(
+            f"there is no site file at {path}",
+            hint="`sickbay init` writes one from what it finds; or name one with --site",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SiteFileError(f"the site file {path} cannot be read: {error}") from None
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SiteFileError(f"the site file {path} is not TOML: {error}") from None
+    return _check(document, str(path), path.resolve().parent)
+
+
+def resolve(value: str, base: Path, environ: Mapping[str, str], *, key: str) -> Resolved:
+    """Follow ``env:NAME`` and ``file:PATH``; any other text is returned as it is.
+
+    Raises SiteFileError that names the key and the missing variable or file.
+    """
+    if value.startswith("env:"):
+        name = value.removeprefix("env:")
+        if name not in environ:
+            raise SiteFileError(
+                f"{key} asks for the environment variable {name}, which is not set", hint=f"export {name}=…"
+            )
+        return Resolved(environ[name], True)
+    if value.startswith("file:"):
+        path = base / value.removeprefix("file:")
+        try:
+            return Resolved(path.read_text(encoding="utf-8").strip(), True)
+        except OSError as error:
+            raise SiteFileError(f"{key} asks for the file {path}: {error.strerror}") from None
+    return Resolved(value, False)
+
+
+def choose_model(site: Site, name: str | None) -> tuple[str, Model]:
+    """Return the model asked for, or the only one; several and none named is an error that lists them."""
+    if name is not None:
+        if name not in site.model:
+            known = ", ".join(site.model) or "none"
+            raise SiteFileError(
+                f"{site.file} has no [model.{name}]",
+                hint=nearest(name, site.model) or f"models there: {known}",
+            )
+        return name, site.model[name]
+    if len(site.model) == 1:
+        return next(iter(site.model.items()))
+    if not site.model:
+        raise SiteFileError(
+            f"{site.file} names no model",
+            hint='add [model.NAME] with predictions = "…"; `sickbay init` does it',
+        )
+    raise SiteFileError(
+        f"{site.file} names several models: {', '.join(site.model)}", hint="choose one with --model NAME"
+    )
+
+
+def _find(site: str | Path | None, environ: Mapping[str, str], directory: Path) -> Path:
+    if site is not None:
+        return Path(site)
+    here = directory / SITE_FILE
+    if not here.exists() and environ.get("SICKBAY_SITE"):
+        return Path(environ["SICKBAY_SITE"])
+    return here
+
+
+def _check(document: dict[str, Any], file: str, base: Path) -> Site:
+    document = {"base": base, "file": file} | document
+    try:
+        site = Site.model_validate(document)
+    except ValidationError as error:
+        raise _explain(error, file) from None
+    for name in site.source:
+        if name not in SOURCE_NAMES:
+            raise SiteFileError(
+                f"{file}: [source.{name}] is not a kind of system sickbay knows",
+                hint=nearest(name, SOURCE_NAMES) or f"known: {', '.join(SOURCE_NAMES)}",
+            )
+    return site
+
+
+def _explain(error: ValidationError, file: str) -> SiteFileError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        hint = nearest(path[-1], known) or f"keys known there: {', '.join(known)}"
+        return SiteFileError(f"{file}: unknown key {key!r}", hint=hint)
+    if first["type"] == "missing":
+        return SiteFileError(f"{file}: the key {key!r} is missing")
+    more = len(error.errors()) - 1
+    return SiteFileError(f"{file}: {key!r}: {first['msg']}" + (f" (and {more} more)" if more else ""))
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    match path:
+        case []:
+            return ["system", "model", "source"]
+        case ["system"]:
+            return list(System.model_fields)
+        case ["model", _]:
+            return list(Model.model_fields)
+        case ["model", _, "columns"]:
+            return list(Columns.model_fields)
+    return []

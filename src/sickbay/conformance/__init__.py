@@ -1,0 +1,1 @@
+"""Batteries that run over every registered thing."""

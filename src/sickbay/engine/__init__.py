@@ -1,0 +1,1 @@
+"""Beliefs, planning, stopping, learning: arithmetic on terms and numpy, nothing else."""

@@ -1,0 +1,1 @@
+"""What is known about causes: one TOML file per scenario, and the loader."""

@@ -1,0 +1,1 @@
+"""Real systems, really broken; never imported by the rest."""

@@ -1,0 +1,1 @@
+"""Faults, one file per system: each breaks it, yields, and heals it."""

@@ -1,0 +1,1 @@
+"""The systems the lab can start, one file each."""

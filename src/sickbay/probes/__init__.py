@@ -1,0 +1,1 @@
+"""Small read-only functions from sources to findings, one file per domain."""

@@ -1,0 +1,1 @@
+"""A diagnosis on the terminal, as HTML, as Markdown."""

@@ -1,0 +1,1 @@
+"""Read-only clients, one file per kind of system; a source cannot write. Heavy imports happen inside ``connect``."""

@@ -1,0 +1,1 @@
+"""Statistics as table expressions and arrays; knows no source."""
