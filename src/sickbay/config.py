@@ -26,9 +26,7 @@ SOURCE_NAMES = (
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, protected_namespaces=()
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, protected_namespaces=())
 
 
 class System(_Part):
@@ -94,9 +92,7 @@ class Resolved:
     secret: bool
 
 
-def load_site(
-    site: Site | Mapping[str, Any] | str | Path | None, environ: Mapping[str, str], directory: Path
-) -> Site:
+def load_site(site: Site | Mapping[str, Any] | str | Path | None, environ: Mapping[str, str], directory: Path) -> Site:
     """Return the checked site from a path, a dict, a Site, or (None) from ``sickbay.toml`` or ``SICKBAY_SITE``.
 
     Raises SiteFileError naming the file and key, with the nearest known key or the next step as hint.

@@ -158,9 +158,7 @@ def fault(
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         called = function.__name__
-        FAULTS.add(
-            called, Fault(called, function, produces, system, shows_within, place(function)), place(function)
-        )
+        FAULTS.add(called, Fault(called, function, produces, system, shows_within, place(function)), place(function))
         return function
 
     return register

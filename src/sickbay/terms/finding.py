@@ -37,7 +37,7 @@ class FindingKind:
 class Finding:
     """One measured fact, or the reason why it could not be measured.
 
-    ``log_ratio`` is ln P(what was observed | the finding is on) / P(… | it is off), capped to ±ln 100. An unknown
+    ``log_ratio`` is ln P(observed | the finding is on) / P(… | it is off), capped to ±ln 100. An unknown
     finding carries 0: it teaches nothing. ``says`` is the sentence for a person, with the numbers in it.
     """
 
@@ -85,7 +85,7 @@ def measured(
 
 
 def unknown(kind: FindingKind | str, reason: str, *, evidence: Evidence | None = None) -> Finding:
-    """Return an unknown finding; ``reason`` reads as ``word: explanation``, e.g. ``no data: the column label is empty``."""
+    """Return an unknown finding; ``reason`` reads as ``word: explanation``, e.g. ``no data: label is empty``."""
     return Finding(id=_id(kind), status="unknown", reason=reason, evidence=evidence or Evidence())
 
 

@@ -50,12 +50,9 @@ def diagnosis_to_dict(diagnosis: Diagnosis) -> dict[str, Any]:
             }
             for m in diagnosis.missing
         ],
-        "answers": [
-            {"asks": a.asks, "says": list(a.says), "findings": list(a.findings)} for a in diagnosis.answers
-        ],
+        "answers": [{"asks": a.asks, "says": list(a.says), "findings": list(a.findings)} for a in diagnosis.answers],
         "changes": [
-            {"kind": c.kind, "at": utc(c.at), "subject": c.subject, "detail": c.detail}
-            for c in diagnosis.changes
+            {"kind": c.kind, "at": utc(c.at), "subject": c.subject, "detail": c.detail} for c in diagnosis.changes
         ],
         "pairs": [{"causes": [a, b], "probability": round(p, 6)} for a, b, p in diagnosis.pairs],
         "settings": plain(diagnosis.settings),
