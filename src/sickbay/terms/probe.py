@@ -17,8 +17,8 @@ Measurement = Iterable[Finding | Change]
 class Probe:
     """A small read-only function and what it promises.
 
-    ``seconds`` is the expected cost in seconds, ``deadline`` the time after which it is given up, ``load`` what it costs
-    the system it reads. ``sources`` maps parameter name → source kind, e.g. ``{"predictions": "predictions"}``.
+    ``seconds`` is the expected cost in seconds, ``deadline`` when it is given up, ``load`` what it costs the
+    system it reads. ``sources`` maps parameter name → source kind, e.g. ``{"predictions": "predictions"}``.
     """
 
     name: str

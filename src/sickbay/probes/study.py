@@ -1,0 +1,421 @@
+"""What the probes of a prediction log share: its timeline, the two windows compared, samples, fitted models.
+
+Each part is computed once per connection, by whichever probe asks first; the others wait for it. Nothing here
+decides anything: it measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sickbay.errors import SourceError
+from sickbay.sources.predictions import PredictionLog, Window
+from sickbay.stats import breakage, encoding, onset, profile, segments, shift, table
+from sickbay.stats.answers import Answers, imitate
+from sickbay.stats.grading import grade
+from sickbay.stats.table import Floats, Frame
+from sickbay.stats.timeline import Timeline
+from sickbay.stats.timeline import measure as measure_timeline
+
+T = TypeVar("T")
+
+SAMPLE = 24_000
+"""Rows drawn from each side for what needs single rows."""
+MOST_FEATURES = 80
+"""Columns given to the fitted models; a wider table is cut to those that moved or broke most."""
+ENOUGH = 200
+"""Labelled rows from which a window can serve as the baseline of a loss."""
+RECENT = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The two sides compared, why these, and the onset that split them (None when the split is by convention)."""
+
+    baseline: Window
+    current: Window
+    why: str
+    onset: onset.Onset | None
+    series: str = ""
+    """What the onset was seen in, e.g. ``error rate``."""
+
+
+class Study:
+    """Shared measurements of one prediction log; every property is computed once."""
+
+    def __init__(self, log: PredictionLog) -> None:
+        self.log = log
+
+    def _once(self, part: str, compute: Callable[[], T]) -> T:
+        return self.log.once(("study", part), compute)
+
+    @property
+    def features(self) -> list[str]:
+        """All feature columns."""
+        return list(self.log.kinds)
+
+    @property
+    def timeline(self) -> Timeline | None:
+        """The log over time, or None where it has no timestamps."""
+        return self._once("timeline", self._timeline)
+
+    def _timeline(self) -> Timeline | None:
+        if self.log.first is None or self.log.last is None:
+            return None
+        return measure_timeline(self.log.everything(), self.log.first, self.log.last, self.features)
+
+    @property
+    def windows(self) -> Windows:
+        """Baseline and current window."""
+        return self._once("windows", lambda: choose_windows(self))
+
+    @property
+    def baseline(self) -> Frame:
+        """Sample of the baseline window."""
+        return self._once("baseline", lambda: self._frame(self.windows.baseline))
+
+    @property
+    def current(self) -> Frame:
+        """Sample of the current window."""
+        return self._once("current", lambda: self._frame(self.windows.current))
+
+    def _frame(self, window: Window) -> Frame:
+        columns = [*self.features, *sorted(window.roles)]
+        drawn = window.sample(columns, SAMPLE)
+        total = len(drawn[columns[0]]) if columns else 0
+        return Frame(drawn, self.log.kinds, total)
+
+    @property
+    def encoder(self) -> encoding.Encoder:
+        """Category codes learned on the baseline."""
+        return self._once("encoder", lambda: encoding.fit(self.baseline, self.features))
+
+    @property
+    def profiles(self) -> tuple[Mapping[str, profile.Column], Mapping[str, profile.Column]]:
+        """Full-data profiles of baseline and current over the baseline's bins."""
+        return self._once("profiles", self._profiles)
+
+    def _profiles(self) -> tuple[Mapping[str, profile.Column], Mapping[str, profile.Column]]:
+        edges = profile.edges_of(self.baseline, self.features)
+        sides = (self.windows.baseline, self.windows.current)
+        first, second = (profile.measure(side, self.features, edges, self.encoder) for side in sides)
+        return first, second
+
+    @property
+    def breakages(self) -> list[breakage.Breakage]:
+        """Every signature of breakage examined, on all columns."""
+        return self._once("breakages", lambda: breakage.examine(self.baseline, self.current, self.features))
+
+    @property
+    def broken(self) -> dict[str, breakage.Breakage]:
+        """Columns that a broken pipeline must have touched."""
+        return breakage.broken_columns(self.breakages)
+
+    @property
+    def clean(self) -> list[str]:
+        """Feature columns fit for comparing inputs: not broken, not a clock or an identifier, at most 80."""
+        return self._once("clean", self._clean)
+
+    def _clean(self) -> list[str]:
+        kept = [name for name in self.features if name not in self.broken and not self._like_a_clock(name)]
+        if len(kept) <= MOST_FEATURES:
+            return kept
+        moved = {name: breakage.ks(*self._codes(name)) for name in kept}
+        return sorted(sorted(kept, key=lambda name: -moved[name])[:MOST_FEATURES])
+
+    def _codes(self, name: str) -> tuple[Floats, Floats]:
+        sides = []
+        for frame in (self.baseline, self.current):
+            values = self.encoder.matrix(frame, [name])[:, 0]
+            values = values[np.isfinite(values)]
+            sides.append(values if len(values) else np.zeros(1))
+        return sides[0], sides[1]
+
+    def _like_a_clock(self, name: str) -> bool:
+        """Return whether a column just counts time or rows: it would tell any two windows apart."""
+        if self.log.kinds[name] == "category":
+            levels = np.unique(np.array([str(v) for v in self.baseline.columns[name].tolist()]))
+            return len(levels) > 0.5 * self.baseline.rows > 50
+        if table.TIME not in self.current.columns:
+            return False
+        values = np.asarray(self.current.columns[name], dtype=np.float64)
+        when = self.current.columns[table.TIME].astype("datetime64[us]").astype(np.float64)
+        known = np.isfinite(values)
+        if known.sum() < 50:
+            return False
+        return abs(float(breakage.rank_correlation(np.column_stack([values[known], when[known]]))[0, 1])) > 0.98
+
+    def matrices(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """Return baseline and current matrices of the clean columns, and which columns are categories."""
+        if not self.clean:
+            raise SourceError("no feature column is left to compare: all are broken, clocks, or identifiers")
+
+        def build() -> tuple[Floats, Floats, NDArray[np.bool_]]:
+            names = self.clean
+            categorical = np.array([name in self.encoder.levels for name in names])
+            return self.encoder.matrix(self.baseline, names), self.encoder.matrix(self.current, names), categorical
+
+        return self._once("matrices", build)
+
+    @property
+    def domain(self) -> shift.Domain:
+        """Classifier of current against baseline rows on the clean columns."""
+
+        def fit() -> shift.Domain:
+            x, y, categorical = self.matrices()
+            need_rows(len(x), len(y))
+            return shift.tell_apart(x, y, categorical)
+
+        return self._once("domain", fit)
+
+    @property
+    def logged_domain(self) -> shift.Domain:
+        """Classifier on all columns, broken ones too: which current rows does the baseline know as they were logged."""
+
+        def fit() -> shift.Domain:
+            names = self.answer_columns
+            categorical = np.array([name in self.encoder.levels for name in names])
+            x, y = self.encoder.matrix(self.baseline, names), self.encoder.matrix(self.current, names)
+            return shift.tell_apart(x, y, categorical)
+
+        return self._once("logged domain", fit) if self.broken else self.domain
+
+    @property
+    def answer_columns(self) -> list[str]:
+        """Columns that the surrogate of the model sees: all that are no clock and no identifier."""
+
+        def find() -> list[str]:
+            kept = [*self.clean, *self.broken]
+            return [name for name in self.features if name in kept and not self._like_a_clock(name)]
+
+        return self._once("answer columns", find)
+
+    @property
+    def segment_columns(self) -> list[str]:
+        """Segment columns of the site file, or categorical features with few levels and unequal loss."""
+
+        def find() -> list[str]:
+            named = [name for name in self.log.settings.segments if name in self.log.kinds]
+            return named or segments.choose(self.baseline, table.LOSS)
+
+        return self._once("segment columns", find)
+
+    @property
+    def mix(self) -> segments.Mix | None:
+        """Movement of the mix over the segment columns, or None where there are none."""
+        return self._once("mix", self._mix)
+
+    def _mix(self) -> segments.Mix | None:
+        columns = [name for name in self.segment_columns if name not in self.broken][:3]
+        if not columns:
+            return None
+        before, now = segments.cells(self.baseline, columns), segments.cells(self.current, columns)
+        loss = self.baseline.role(table.LOSS)
+        known = np.isfinite(loss)
+        return segments.mix(before, now, loss[known], before[known])
+
+    @property
+    def answers(self) -> Answers:
+        """Surrogate of the logged answers, learned on the baseline over all feature columns."""
+        return self._once("answers", self._answers)
+
+    def _answers(self) -> Answers:
+        role = table.SCORE if table.SCORE in self.windows.baseline.roles else table.PREDICTED
+        if role not in self.windows.baseline.roles or role not in self.windows.current.roles:
+            raise SourceError(f"no data: {role.strip('_')} is not in both the baseline and the current rows")
+        if self.log.task == "multiclass":
+            raise SourceError("not applicable: no surrogate for more than two classes in this release")
+        names = self.answer_columns
+        if not names:
+            raise SourceError("no data: the log has no feature column")
+        categorical = np.array([name in self.encoder.levels for name in names])
+        before, now = self.baseline.role(role), self.current.role(role)
+        need_rows(int(np.isfinite(before).sum()), int(np.isfinite(now).sum()))
+        return imitate(
+            self.encoder.matrix(self.baseline, names),
+            self.encoder.matrix(self.current, names),
+            before,
+            now,
+            self.baseline.role(table.PREDICTED),
+            categorical,
+        )
+
+    @property
+    def loss_change(self) -> tuple[float, float, float, float]:
+        """Mean loss before and now over all labelled rows, the standard error of the change, the practical size."""
+
+        def compute() -> tuple[float, float, float, float]:
+            before, now = mean_loss(self.windows.baseline), mean_loss(self.windows.current)
+            error = float(np.hypot(before[1], now[1]))
+            return before[0], now[0], error, practical_loss(before[0], self.log.task)
+
+        return self._once("loss change", compute)
+
+
+def study(log: PredictionLog) -> Study:
+    """Return the shared study of a prediction log."""
+    return log.once("study", lambda: Study(log))
+
+
+def need_rows(before: int, now: int, least: int = 100) -> None:
+    """Raise SourceError when either side has too few rows to fit anything on."""
+    if min(before, now) < least:
+        raise SourceError(f"too few rows: {before:,} before and {now:,} now; needs {least} on each side")
+
+
+def practical_loss(baseline: float, task: str) -> float:
+    """Return the change of mean loss that matters: for classifiers 0.5 to 3 points, by the baseline's error."""
+    if not np.isfinite(baseline):
+        return float("nan")
+    return 0.1 * baseline if task == "regression" else float(np.clip(0.3 * baseline, 0.005, 0.03))
+
+
+def mean_loss(window: Window) -> tuple[float, float, float]:
+    """Return mean loss, its standard error and the labelled rows, over all rows of a window; NaN without labels."""
+    if table.LOSS not in window.roles:
+        return float("nan"), float("nan"), 0.0
+    from sqlglot import exp
+
+    loss = exp.column(table.LOSS)
+    square = exp.Mul(this=loss.copy(), expression=loss.copy())
+    row = window.query(
+        exp.select(
+            exp.alias_(exp.Count(this=loss), "n"),
+            exp.alias_(exp.Sum(this=loss.copy()), "s"),
+            exp.alias_(exp.Sum(this=square), "q"),
+        ).from_(table.ROWS)
+    )
+    n = float(row["n"][0])
+    if n == 0:
+        return float("nan"), float("nan"), 0.0
+    mean = float(row["s"][0]) / n
+    variance = max(float(row["q"][0]) / n - mean**2, mean * (1 - mean) / n if mean < 1 else 0.0, 0.25 / n**2)
+    return mean, float(np.sqrt(variance / n)), n
+
+
+def choose_windows(s: Study) -> Windows:
+    """Settle which rows are compared: what was asked for, else where the data changed, else the recent part.
+
+    A log that was bad from its first row is compared with the reference.
+    """
+    log = s.log
+    end = min(log.until, log.last) if log.until and log.last else log.last
+    if log.first is None or end is None or s.timeline is None:
+        return _without_time(s)
+    if log.since is not None:
+        current = log.window(log.since, end, "current")
+        found, series = find_onset(s)
+        return _with_baseline(s, log.window(log.first, log.since, "baseline"), current, "as asked", found, series)
+    found, series = find_onset(s)
+    moments = s.timeline.moments()
+    if found is not None:
+        start = moments[found.at]
+        before_end = moments[found.low]
+        if found.instant < 0 and found.width > 2:  # a slope: compare its outside with its upper half
+            start = moments[min(found.ramp_start + found.width // 2, len(moments) - 2)]
+            before_end = moments[max(found.ramp_start, 1)]
+        start = min(start, _leave_some(s, end))
+        return _with_baseline(
+            s,
+            log.window(log.first, min(before_end, start), "baseline"),
+            log.window(start, end, "current"),
+            f"split where the {series} changed",
+            found,
+            series,
+        )
+    start = end - min(RECENT, (end - log.first) / 4)
+    return _with_baseline(
+        s,
+        log.window(log.first, start, "baseline"),
+        log.window(start, end, "current"),
+        "no change seen: recent part",
+        None,
+        "",
+    )
+
+
+def _leave_some(s: Study, end: datetime) -> datetime:
+    """Return an instant early enough that the rows after it can be measured at all."""
+    assert s.timeline is not None
+    return end - s.timeline.width
+
+
+def _without_time(s: Study) -> Windows:
+    reference = s.log.reference()
+    current = s.log.window(None, None, "current")
+    if reference is None:
+        raise SourceError(
+            "no data: the log has no timestamps and the site file names no reference, so nothing can be compared"
+        )
+    return Windows(reference, current, "no timestamps: the whole log against the reference", None)
+
+
+def _with_baseline(
+    s: Study, before: Window, current: Window, why: str, found: onset.Onset | None, series: str
+) -> Windows:
+    """Put the reference in the place of the earlier log where that is too short, unlabelled, or already as bad."""
+    reference = s.log.reference()
+    if reference is None:
+        return Windows(before, current, why, found, series)
+    mean, error, labelled = mean_loss(before)
+    good, good_error, good_rows = mean_loss(reference)
+    rows = _rows(before)
+    if rows < ENOUGH or (labelled < ENOUGH <= good_rows):
+        whole = s.log.window(s.log.first, current.end, "current") if found is None else current
+        return Windows(reference, whole, f"{why}; the reference stands in for the log before", found, series)
+    if found is None and good_rows >= ENOUGH and labelled >= ENOUGH:
+        worse = grade(mean - good, float(np.hypot(error, good_error)), practical_loss(good, s.log.task))
+        if worse > 2.0:
+            whole = s.log.window(s.log.since or s.log.first, current.end, "current")
+            return Windows(reference, whole, "the log is worse than the reference from its first row", None)
+    return Windows(before, current, why, found, series)
+
+
+def _rows(window: Window) -> float:
+    from sqlglot import exp
+
+    select = exp.select(exp.alias_(exp.Count(this=exp.Star()), "n")).from_(table.ROWS)
+    return float(window.query(select)["n"][0])
+
+
+def find_onset(s: Study) -> tuple[onset.Onset | None, str]:
+    """Return the change that dates the trouble: of the loss if there is one, else the clearest of the other series."""
+    return s.log.once(("study", "onset"), lambda: _find_onset(s))
+
+
+def _find_onset(s: Study) -> tuple[onset.Onset | None, str]:
+    line = s.timeline
+    if line is None:
+        return None, ""
+    if f"{table.LOSS}/sum" in line.sums:
+        means = line.mean(f"{table.LOSS}/sum", f"{table.LOSS}/count")
+        found = onset.find(means, line.sums[f"{table.LOSS}/count"])
+        if found is not None:
+            change = abs(found.after - found.before)
+            if found.log_factor > 2.0 and change > 0.5 * practical_loss(min(found.before, found.after), s.log.task):
+                return found, "mean loss" if s.log.task == "regression" else "error rate"
+    others = []
+    for what, per, name in _other_series(s, line):
+        found = onset.find(line.mean(what, per), line.sums[per])
+        if found is not None and abs(found.after - found.before) > 4 * found.noise:
+            others.append((found.log_factor, name, found))
+    best = max(others, default=None, key=lambda item: (item[0], item[1]))
+    if best is not None and best[0] > 8.0 + np.log(max(1, len(others))):
+        return best[2], best[1]
+    return None, ""
+
+
+def _other_series(s: Study, line: Timeline) -> list[tuple[str, str, str]]:
+    series = []
+    for role, name in ((table.SCORE, "mean score"), (table.PREDICTED, "share of positives")):
+        if f"{role}/sum" in line.sums:
+            series.append((f"{role}/sum", f"{role}/count", name))
+    for feature in s.features[:200]:
+        series.append((f"{feature}/nulls", "rows", f"null rate of {feature}"))
+    return series
