@@ -137,7 +137,8 @@ def label_change(s: Study) -> LabelChange:
     def fit() -> LabelChange:
         x, y, categorical = s.matrices()
         before, now = s.baseline.role(table.LABEL), s.current.role(table.LABEL)
-        known, known_now = np.isfinite(before), np.isfinite(now)
+        known = np.isfinite(before)
+        known_now = np.isfinite(now) & s.domain.overlap
         need_rows(int(known.sum()), int(known_now.sum()), 150)
         for labels in (before[known], now[known_now]):
             if len(np.unique(labels)) < 2:

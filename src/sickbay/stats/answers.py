@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sickbay.stats.shift import Domain, regressor
+from sickbay.stats.shift import Domain, one_thread, regressor
 from sickbay.stats.table import Floats
 
 
@@ -64,9 +64,10 @@ def imitate(
     for k in (0, 1):
         train = known & (fold != k)
         model = regressor(int(train.sum()), categorical, iterations=80)
-        model.fit(baseline[train], scores[train])
-        inside[fold == k] = model.predict(baseline[fold == k])
-        outside += model.predict(current) / 2
+        with one_thread():
+            model.fit(baseline[train], scores[train])
+            inside[fold == k] = model.predict(baseline[fold == k])
+            outside += model.predict(current) / 2
     spread = float(np.nanstd(scores)) or 1.0
     return Answers(
         baseline=np.abs(scores - inside) / spread,

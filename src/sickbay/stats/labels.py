@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from sickbay.stats.shift import classifier, cross_fit
+from sickbay.stats.shift import classifier, cross_fit, one_thread
 from sickbay.stats.table import Floats
 
 EPS = 1e-4
@@ -44,9 +44,10 @@ def compare(
     baseline: Floats, labels: Floats, current: Floats, labels_now: Floats, categorical: NDArray[np.bool_]
 ) -> LabelChange:
     """Compare P(y given x) of two windows of labelled rows (labels 0 or 1, no nulls)."""
-    model = classifier(len(labels), categorical).fit(baseline, labels)
     within = cross_fit(baseline, labels, categorical)
-    expected = model.predict_proba(current)[:, 1]
+    with one_thread():
+        model = classifier(len(labels), categorical).fit(baseline, labels)
+        expected = model.predict_proba(current)[:, 1]
     # half the baseline each: the same size of training set on both sides, so that relearning is not handicapped
     at_start = _clip(expected)
     logit = np.log(at_start / (1 - at_start))[:, None]
