@@ -1,3 +1,61 @@
-"""sickbay finds out why a production machine-learning system is sick, and proves it with numbers."""
+"""sickbay finds out why a production machine-learning system is sick, and proves it with numbers.
+
+    import sickbay
+    diagnosis = sickbay.investigate("sickbay.toml", scenario="model-degradation")
+    diagnosis.leader
+
+Names are loaded when they are first used: ``import sickbay`` itself reads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sickbay.config import Site as Site
+    from sickbay.config import load_site as load_site
+    from sickbay.errors import PluginError as PluginError
+    from sickbay.errors import RemedyError as RemedyError
+    from sickbay.errors import SickbayError as SickbayError
+    from sickbay.errors import SourceError as SourceError
+    from sickbay.errors import UserError as UserError
+    from sickbay.terms.diagnosis import Diagnosis as Diagnosis
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "Diagnosis": "sickbay.terms.diagnosis",
+    "PluginError": "sickbay.errors",
+    "RemedyError": "sickbay.errors",
+    "SickbayError": "sickbay.errors",
+    "Site": "sickbay.config",
+    "SourceError": "sickbay.errors",
+    "UserError": "sickbay.errors",
+    "load_site": "sickbay.config",
+}
+
+__all__ = ["__version__", "investigate", *_HOME]
+
+
+def investigate(site: Any = None, scenario: str | None = None, **asked: Any) -> Diagnosis:
+    """Return the diagnosis of a site: causes with probabilities, the reasons, and what was not measured.
+
+    ``site``: path, dict, ``Site``, or None for ``sickbay.toml`` here; a dict may hold pandas, Polars or Arrow tables.
+    ``scenario``: the symptom, or None to start from the symptoms. Keywords: ``model``, ``since`` (``"7d"``, ISO time,
+    datetime, timedelta), ``until``, ``budget`` in seconds, ``mode`` (``gentle``, ``balanced``, ``fast``), ``workers``,
+    ``on_event``. Raises UserError when the site cannot be used; a system that cannot be read is an unknown finding.
+    """
+    import_module("sickbay.report.notebook")  # gives the diagnosis its notebook view
+    diagnosis: Diagnosis = import_module("sickbay.investigation").investigate(site, scenario, **asked)
+    return diagnosis
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'sickbay' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
