@@ -30,7 +30,7 @@ VOCABULARIES = (
     {"ok": "200", "error": "500", "timeout": "504", "fallback": "299"},
     {"ok": "SERVED", "error": "FAILED", "timeout": "DEADLINE_EXCEEDED", "fallback": "DEFAULTED"},
 )
-NAMES = (
+NAMES: tuple[dict[str, str], ...] = (
     {},
     {"timestamp": "event_time", "score": "probability", "label": "outcome", "arm": "variant"},
     {"timestamp": "scored_at", "prediction": "decision", "version": "model", "status": "result"},

@@ -15,6 +15,9 @@ BAD_STATUS = re.compile(r"err|fail|timeout|time.?out|fallback|default|reject|dro
 GOOD_STATUS = re.compile(r"^(ok|success|succeeded|200|2\d\d|served|done|0)$", re.I)
 
 
+TAKEOVER = 0.025
+"""Rise of the share of one score that matters."""
+
 NONE = groups.Group("", 0.0, 0.0, 0.0, float("nan"), float("nan"), None, None)
 """The group of a value that does not occur."""
 
@@ -69,7 +72,7 @@ def takeover_score(s: Study) -> tuple[float | None, float, float, float]:
         top = int(np.argmax(rises))
         share, old = float(counts[top] / len(now)), float(shares.get(float(values[top]), 0.0))
         error = float(np.hypot(proportion_error(share, len(now)), proportion_error(old, len(before))))
-        taken = grade(share - old, error, 0.015 + 0.5 * old) > 2.0
+        taken = grade(share - old, error, TAKEOVER + 0.5 * old) > 2.0
         return (float(values[top]) if taken else None), share, old, error
 
     return s.log.once(("study", "takeover score"), find)

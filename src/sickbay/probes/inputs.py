@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sickbay.probes.study import Study, need_rows, study
+from sickbay.probes.study import Study, marginal, need_rows, study
 from sickbay.registry import probe
 from sickbay.sources.predictions import PredictionLog
 from sickbay.stats import breakage, drift, shift, table
-from sickbay.stats.grading import grade, grades
+from sickbay.stats.grading import any_of, grade, grades
 from sickbay.stats.profile import Column
 from sickbay.terms.evidence import Distribution, Evidence, Exhibit, Rows
 from sickbay.terms.finding import Finding, FindingKind, measured, unknown
@@ -71,7 +71,7 @@ def broken_values(predictions: PredictionLog) -> Iterable[Finding]:
     says = "; ".join(listed[:4]) + (f"; and {len(listed) - 4} more" if len(listed) > 4 else "")
     yield measured(
         BROKEN,
-        breakage.verdict(found),
+        any_of([breakage.verdict(found), s.mixed[0]]),
         statistic=float(len(broken)),
         says=f"{len(broken)} of {len(s.features)} columns: {says}."
         if broken
@@ -93,12 +93,7 @@ def broken_values(predictions: PredictionLog) -> Iterable[Finding]:
 
 
 def _mixed(s: Study) -> Finding:
-    names = [name for name in s.features if name not in s.broken][: 2 * 80]
-    if len(names) < 2:
-        return unknown(ROWS_MIXED, "no data: fewer than two sound columns")
-    before, now = s.encoder.matrix(s.baseline, names), s.encoder.matrix(s.current, names)
-    marginals = np.array([_marginal(before[:, j], now[:, j]) for j in range(len(names))])
-    log_ratio, found = breakage.dependence_lost(before, now, names, marginals)
+    log_ratio, found = s.mixed
     if not found:
         return unknown(ROWS_MIXED, "no data: no column depends on another, so mixed-up rows would not show")
     top = max(found, key=lambda b: b.log_ratio)
@@ -109,11 +104,6 @@ def _mixed(s: Study) -> Finding:
         says=f"{top.column}: {top.says}.",
         evidence=Evidence({"column": top.column}),
     )
-
-
-def _marginal(before: table.Floats, now: table.Floats) -> float:
-    a, b = before[np.isfinite(before)], now[np.isfinite(now)]
-    return breakage.ks(a, b) if len(a) and len(b) else 1.0
 
 
 def _odd(s: Study) -> Finding:
@@ -196,7 +186,7 @@ def _broad(
 ) -> Finding:
     if x.shape[1] < 3:
         return unknown(BROAD, "no data: fewer than three sound columns")
-    moved_most = int(np.argmax([_marginal(x[:, j], y[:, j]) for j in range(x.shape[1])]))
+    moved_most = int(np.argmax([marginal(x[:, j], y[:, j]) for j in range(x.shape[1])]))
     without = shift.leave_out(x, y, categorical, [moved_most])
     name = s.clean[moved_most]
     return measured(

@@ -10,14 +10,14 @@ from sickbay.errors import SourceError
 from sickbay.probes.study import Study, need_rows, study
 from sickbay.registry import probe
 from sickbay.sources.predictions import PredictionLog
-from sickbay.stats import breakage, onset, table
+from sickbay.stats import arrivals, breakage, table
 from sickbay.stats.grading import any_of, grade, grades, proportion_error
 from sickbay.stats.labels import LabelChange, compare
 from sickbay.terms.evidence import Evidence, Line, Rows, Series
 from sickbay.terms.finding import Finding, FindingKind, measured, unknown
 
 PRACTICAL_GAIN = 0.012
-"""Nats per row that relearning must gain before a change of labels given inputs matters."""
+"""Nats per row that knowing the window must tell before a change of labels given inputs matters."""
 
 CHANGED = FindingKind(
     "labels.given_inputs_changed", says="The same inputs now carry other labels than before.", leak=0.03
@@ -46,7 +46,7 @@ YOUNG = FindingKind(
 
 @probe(findings=[CHANGED, COIN, REGION, TIES], seconds=3.0)
 def given_inputs(predictions: PredictionLog) -> Iterable[Finding]:
-    """Relearns the labels from the sound inputs: whether they changed, by a coin alike everywhere or by region."""
+    """Learns the labels from the sound inputs, with and without the window: did they change, alike or by region."""
     s = study(predictions)
     kinds = (CHANGED, COIN, REGION, TIES)
     if predictions.task != "binary":
@@ -66,7 +66,7 @@ def given_inputs(predictions: PredictionLog) -> Iterable[Finding]:
         CHANGED,
         grade(change.gain, change.error, PRACTICAL_GAIN),
         statistic=change.gain,
-        says=f"Relearning the labels on current rows gains {change.gain:.3f} nats a row over what was learned before"
+        says=f"Knowing that a row is current tells {change.gain:.3f} nats more about its label than its inputs alone"
         + (" (practically nothing)." if change.gain < PRACTICAL_GAIN / 2 else "."),
         evidence=Evidence(numbers),
     )
@@ -75,7 +75,7 @@ def given_inputs(predictions: PredictionLog) -> Iterable[Finding]:
         REGION,
         grade(change.by_region, change.by_region_error, PRACTICAL_GAIN),
         statistic=change.by_region,
-        says=f"Beyond a coin alike everywhere, relearning by region gains {change.by_region:.3f} nats a row.",
+        says=f"Beyond a coin alike everywhere, a change by region explains {change.by_region:.3f} nats a row.",
         evidence=Evidence(numbers),
     )
     yield _ties(s, change)
@@ -105,8 +105,7 @@ def _ties(s: Study, change: LabelChange) -> Finding:
         (y, s.current, change.expected_current),
     ):
         known = np.isfinite(frame.role(table.LABEL))
-        left_over = frame.role(table.LABEL)[known] - expected
-        rows.append(breakage.rank_correlation(np.column_stack([matrix[known], left_over]))[-1, :-1])
+        rows.append(ties_to(matrix[known], frame.role(table.LABEL)[known] - expected))
     error = float(np.sqrt(1 / max(1, len(change.expected_baseline)) + 1 / max(1, len(change.expected_current))))
     effects = np.abs(rows[1] - rows[0])
     strengths = grades(effects, np.full(len(effects), error), 0.05)
@@ -131,14 +130,21 @@ def _ties(s: Study, change: LabelChange) -> Finding:
     )
 
 
+def ties_to(x: table.Floats, left_over: table.Floats) -> table.Floats:
+    """Return the correlation of each column's ranks with what is left over of the label (which is not ranked)."""
+    ranked = breakage.ranks(x)
+    rest = left_over - left_over.mean()
+    scale = np.sqrt((ranked**2).sum(axis=0) * (rest**2).sum())
+    return np.asarray(ranked.T @ rest / np.where(scale > 0, scale, 1.0), dtype=np.float64)
+
+
 def label_change(s: Study) -> LabelChange:
-    """Return the comparison of P(y given x) on the sound columns, in the part of the inputs that both windows share."""
+    """Return the comparison of P(y given x) on the sound columns, of two windows."""
 
     def fit() -> LabelChange:
         x, y, categorical = s.matrices()
         before, now = s.baseline.role(table.LABEL), s.current.role(table.LABEL)
-        known = np.isfinite(before)
-        known_now = np.isfinite(now) & s.domain.overlap
+        known, known_now = np.isfinite(before), np.isfinite(now)
         need_rows(int(known.sum()), int(known_now.sum()), 150)
         for labels in (before[known], now[known_now]):
             if len(np.unique(labels)) < 2:
@@ -166,59 +172,30 @@ def _fewer(s: Study) -> Finding:
     if line is None:
         return unknown(FEWER, s.log.why_no(table.TIME))
     share = line.mean(f"{table.LABEL}/count", "rows")
-    empty, young = label_tail(share)
-    mature = share[: len(share) - young]
-    found = onset.find(mature, line.sums["rows"][: len(mature)])
-    if found is None:
-        return unknown(FEWER, "too few rows: under six periods with rows whose label could have arrived")
-    drop = found.before - found.after
-    error = max(found.noise / np.sqrt(max(1, len(mature) - found.at)), 0.005)
-    strength = grade(drop, error, 0.05)
-    if found.log_factor < 0:
+    days = line.width.total_seconds() / 86400
+    fit = arrivals.fit(share, line.sums["rows"], days)
+    if fit is None:
+        return unknown(FEWER, "too few rows: under six periods with rows")
+    strength = grade(fit.drop, fit.error, 0.06)
+    if fit.log_factor < 1:
         strength = min(0.0, strength)
-    # a feed that stopped leaves a sharp edge, and a tail that is long for the log; both are weak signs
-    stopped = _sharp_edge(share, empty) and empty / len(share) > 0.15
-    days = empty * line.width.total_seconds() / 86400
     says = (
-        f"Labelled share {found.before:.0%} → {found.after:.0%} among rows old enough to have one"
-        if drop > 0.02
-        else f"Labelled share is steady at {np.nanmean(mature):.0%} among rows old enough to have one"
+        f"Labelled share of rows old enough to have a label: {fit.usual:.0%} → {fit.usual * (1 - fit.drop):.0%}"
+        if fit.drop > 0.02
+        else f"Labelled share is steady at {fit.usual:.0%} of the rows old enough to have a label"
     )
-    says += f"; the last {days:.1f} days have next to none." if empty else "."
     values = tuple(float(v) if np.isfinite(v) else None for v in share)
     return measured(
         FEWER,
-        max(strength, 1.5) if stopped else strength,
-        statistic=drop,
-        says=says,
+        max(strength, 1.5) if fit.stopped else strength,
+        statistic=fit.drop,
+        says=f"{says}; labels take about {fit.delay_days:.1f} days"
+        + (" - or none arrive since then: the edge is sharp." if fit.stopped else "."),
         evidence=Evidence(
-            {"labelled_before": found.before, "labelled_after": found.after, "days_without": days},
+            {"labelled_usually": fit.usual, "drop": fit.drop, "delay_days": fit.delay_days},
             [Series(line.moments(), (Line("labelled share", values),), "share", "Labelled share, by prediction time")],
         ),
     )
-
-
-def label_tail(share: table.Floats) -> tuple[int, int]:
-    """Return how many buckets at the end are nearly without labels, and how many are too young to be judged.
-
-    The second includes the decline before the empty tail, where some labels are still on their way; it is at most two
-    and a half times the tail long (an exponential delay), so that a lasting fall before it is not taken for youth.
-    """
-    usual = float(np.nanmedian(share[: max(3, len(share) // 2)]))
-    level = np.nan_to_num(share, nan=0.0)
-    filled = np.flatnonzero(level >= 0.5 * usual)
-    empty = int(len(share) - 1 - filled[-1]) if len(filled) else len(share)
-    full = np.flatnonzero(level >= 0.9 * usual)
-    decline = int(len(share) - 1 - full[-1]) if len(full) else len(share)
-    return empty, (max(empty, min(decline, int(2.5 * empty) + 1)) if empty else 0)
-
-
-def _sharp_edge(share: table.Floats, empty: int) -> bool:
-    if not 0 < empty < len(share) - 2:
-        return False
-    usual = float(np.nanmedian(share[: max(3, len(share) // 2)]))
-    edge = len(share) - empty
-    return bool(share[edge - 2] > 0.9 * usual and np.nan_to_num(share[min(edge + 1, len(share) - 1)]) < 0.1 * usual)
 
 
 def _selective(s: Study) -> Finding:

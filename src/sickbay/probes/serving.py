@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from sickbay.probes.answering import answered_normally, measure_groups, takeover_score, usual_statuses
+from sickbay.probes.answering import TAKEOVER, answered_normally, measure_groups, takeover_score, usual_statuses
 from sickbay.probes.study import Study, study
 from sickbay.registry import probe
 from sickbay.sources.predictions import PredictionLog
@@ -40,7 +40,7 @@ def failures(predictions: PredictionLog) -> Iterable[Finding]:
     else:
         yield measured(
             FALLBACKS,
-            grade(now - before, error, 0.015 + 0.5 * before),
+            grade(now - before, error, TAKEOVER + 0.5 * before),
             statistic=now - before,
             says=f"The most common score now stands in {now:.1%} of rows; before, that score in {before:.1%}.",
             evidence=Evidence({"score": value, "share_now": now, "share_before": before}),

@@ -114,8 +114,27 @@ class Study:
 
     @property
     def broken(self) -> dict[str, breakage.Breakage]:
-        """Columns that a broken pipeline must have touched."""
-        return breakage.broken_columns(self.breakages)
+        """Columns that a broken pipeline must have touched, by their values or by lost ties to other columns."""
+
+        def find() -> dict[str, breakage.Breakage]:
+            return breakage.broken_columns(self.breakages) | breakage.broken_columns(self.mixed[1])
+
+        return self._once("broken", find)
+
+    @property
+    def mixed(self) -> tuple[float, list[breakage.Breakage]]:
+        """Evidence for values that belong to other rows, over the columns whose values look sound."""
+
+        def find() -> tuple[float, list[breakage.Breakage]]:
+            odd = breakage.broken_columns(self.breakages)
+            names = [name for name in self.features if name not in odd][: 2 * MOST_FEATURES]
+            if len(names) < 2:
+                return 0.0, []
+            before, now = self.encoder.matrix(self.baseline, names), self.encoder.matrix(self.current, names)
+            marginals = np.array([marginal(before[:, j], now[:, j]) for j in range(len(names))])
+            return breakage.dependence_lost(before, now, names, marginals)
+
+        return self._once("mixed", find)
 
     @property
     def clean(self) -> list[str]:
@@ -256,6 +275,12 @@ class Study:
             return before[0], now[0], error, practical_loss(before[0], self.log.task)
 
         return self._once("loss change", compute)
+
+
+def marginal(before: Floats, now: Floats) -> float:
+    """Return the Kolmogorov–Smirnov distance of two columns without their nulls; 1 when either is all null."""
+    a, b = before[np.isfinite(before)], now[np.isfinite(now)]
+    return breakage.ks(a, b) if len(a) and len(b) else 1.0
 
 
 def study(log: PredictionLog) -> Study:

@@ -174,7 +174,8 @@ def _renamed(s: Sides) -> Breakage | None:
     gone = {v: p for v, p in before.items() if p >= 0.005 and now.get(v, 0.0) < 0.1 * p}
     same = {_folded(level) for level in before}
     spelled = sum(share for level, share in fresh.items() if _folded(level) in same)
-    effect = max(min(sum(fresh.values()), sum(gone.values())), spelled)
+    # a new level of a few percent is the world's; a sixth of all rows in levels never seen is the pipeline's
+    effect = max(min(sum(fresh.values()), sum(gone.values())), spelled, sum(fresh.values()) - 0.15)
     error = float(proportion_error(effect, len(s.current)))
     names = ", ".join(sorted(fresh, key=lambda v: -fresh[v])[:3])
     lost = ", ".join(sorted(gone, key=lambda v: -gone[v])[:3])
@@ -246,15 +247,14 @@ def dependence_lost(
     error = float(np.sqrt(1 / len(baseline) + 1 / len(current)))
     found = []
     for j, name in enumerate(names):
-        partners = np.argsort(-np.abs(before[j]))[:2]
-        strength = np.abs(before[j][partners])
-        if not len(strength) or strength[0] < 0.08:
+        strength = np.abs(before[j])
+        if strength.max() < 0.08:
             continue
-        kept = now[j][partners] * np.sign(before[j][partners])
-        loss = float(np.average(strength - kept, weights=strength))
-        relative = loss / float(np.average(strength, weights=strength))
-        effect = loss * max(0.0, relative) if marginals[j] < 0.1 else 0.0
-        nearest = int(partners[0])
+        # columns that came through one join keep their ties to each other: the partner most lost counts
+        loss = strength - now[j] * np.sign(before[j])
+        relative = np.clip(loss / np.maximum(strength, 0.08), 0.0, 1.0)
+        nearest = int(np.argmax(loss * relative**2))
+        effect = float(loss[nearest] * relative[nearest] ** 2) if marginals[j] < 0.05 else 0.0
         says = f"rank correlation with {names[nearest]} {before[j][nearest]:+.2f} → {now[j][nearest]:+.2f}"
         found.append(Breakage(name, "values of other rows", effect, grade(effect, error, 0.06), says))
     return any_of(item.log_ratio for item in found), found
@@ -262,17 +262,22 @@ def dependence_lost(
 
 def rank_correlation(x: Floats) -> Floats:
     """Return the Spearman matrix of the columns with a zero diagonal; nulls take the median rank."""
-    ranks = np.empty_like(x)
+    ranked = ranks(x)
+    scale = np.sqrt((ranked**2).sum(axis=0))
+    ranked /= np.where(scale > 0, scale, 1.0)
+    matrix = ranked.T @ ranked
+    np.fill_diagonal(matrix, 0.0)
+    return np.asarray(matrix, dtype=np.float64)
+
+
+def ranks(x: Floats) -> Floats:
+    """Return centred mid-ranks per column; nulls take the median's."""
+    out = np.empty_like(x)
     for j in range(x.shape[1]):
         column = x[:, j]
         filled = np.isfinite(column)
         values = np.where(filled, column, np.nanmedian(column) if filled.any() else 0.0)
         _, position, counts = np.unique(values, return_inverse=True, return_counts=True)
         middle = np.cumsum(counts) - (counts - 1) / 2.0
-        ranks[:, j] = middle[position]
-    ranks -= ranks.mean(axis=0)
-    scale = np.sqrt((ranks**2).sum(axis=0))
-    ranks /= np.where(scale > 0, scale, 1.0)
-    matrix = ranks.T @ ranks
-    np.fill_diagonal(matrix, 0.0)
-    return np.asarray(matrix, dtype=np.float64)
+        out[:, j] = middle[position]
+    return np.asarray(out - out.mean(axis=0), dtype=np.float64)

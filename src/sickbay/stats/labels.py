@@ -1,9 +1,10 @@
 """Did labels given inputs change, and how: by region (the concept moved) or by a coin (the labels are damaged).
 
-A label model is learned on the baseline and asked about current rows. If relearning on current rows predicts their
-labels better, P(y given x) changed. If a two-parameter coin (a share of positives booked as negatives, a share of
-negatives booked as positives; class-conditional label noise, Natarajan et al. 2013) explains as much as relearning
-does, the change does not depend on the inputs, as concept drift would: the labels are flipped, late, or lost.
+Baseline and current rows are pooled and the label is learned twice: from the inputs alone, and from the inputs and the
+window a row comes from. Where knowing the window helps on current rows, P(y given x) changed; where the inputs merely
+moved, it does not help, because both models learned from the rows there. If a two-parameter coin (a share of positives
+booked as negatives, a share of negatives booked as positives; class-conditional label noise, Natarajan et al. 2013)
+explains as much, the change does not depend on the inputs, as concept drift would: labels are flipped, late, or lost.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from sickbay.stats.shift import classifier, cross_fit, one_thread
+from sickbay.stats.shift import classifier, one_thread
 from sickbay.stats.table import Floats
 
-EPS = 1e-4
+EPS = 1e-3
+FOLDS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class LabelChange:
-    """Nats per labelled row: what relearning gains over the baseline's label model, and what a coin alone gains.
+    """Nats per labelled current row: what knowing the window gains, and what a coin alone gains.
 
-    ``missed`` is the share of positives booked as negatives, ``invented`` the reverse; ``expected`` is the baseline
-    model's probability for each row (both windows), for further looks.
+    ``missed`` is the share of positives booked as negatives, ``invented`` the reverse; ``expected`` is the chance of a
+    positive by the baseline's rule for each row (both windows), for further looks.
     """
 
     gain: float
@@ -34,7 +36,7 @@ class LabelChange:
     missed: float
     invented: float
     by_region: float
-    """What relearning gains beyond the coin."""
+    """What the window and the inputs together gain beyond the coin."""
     by_region_error: float
     expected_baseline: Floats
     expected_current: Floats
@@ -44,38 +46,49 @@ def compare(
     baseline: Floats, labels: Floats, current: Floats, labels_now: Floats, categorical: NDArray[np.bool_]
 ) -> LabelChange:
     """Compare P(y given x) of two windows of labelled rows (labels 0 or 1, no nulls)."""
-    within = cross_fit(baseline, labels, categorical)
-    with one_thread():
-        model = classifier(len(labels), categorical).fit(baseline, labels)
-        expected = model.predict_proba(current)[:, 1]
-    # half the baseline each: the same size of training set on both sides, so that relearning is not handicapped
-    at_start = _clip(expected)
-    logit = np.log(at_start / (1 - at_start))[:, None]
-    relearned = _clip(cross_fit(np.hstack([current, logit]), labels_now, np.append(categorical, False), folds=4))
-    missed, invented = coin(at_start, labels_now)
-    tossed = _clip(invented + (1 - missed - invented) * at_start)
-    old, new, flat = _deviance(labels_now, at_start), _deviance(labels_now, relearned), _deviance(labels_now, tossed)
-    own = _clip(within)
-    # what relearning "gains" on the baseline itself, where nothing changed, is the cost of fitting: taken off
-    again = _clip(
-        cross_fit(
-            np.hstack([baseline, np.log(own / (1 - own))[:, None]]), labels, np.append(categorical, False), folds=4
-        )
-    )
-    idle = float(np.mean(_deviance(labels, own) - _deviance(labels, again)))
-    best = np.minimum(new, flat) if new.mean() >= flat.mean() else new
-    gain = np.maximum(old.mean() - min(new.mean(), flat.mean()) - max(0.0, idle), -1.0)
+    n = len(labels)
+    x = np.vstack([baseline, current])
+    y = np.concatenate([labels, labels_now])
+    window = np.repeat([0.0, 1.0], [n, len(labels_now)])
+    alone, told, by_old_rule = (_clip(p) for p in _learn(x, y, window, categorical))
+    now = window > 0
+    old, new = _deviance(y[now], alone[now]), _deviance(y[now], told[now])
+    expected = by_old_rule[now]
+    missed, invented = coin(expected, labels_now)
+    tossed = _clip(invented + (1 - missed - invented) * expected)
+    flat = _deviance(labels_now, tossed)
+    best = new if new.mean() < flat.mean() else flat
     return LabelChange(
-        gain=float(gain),
-        error=float((old - best).std() / np.sqrt(len(old))),
-        coin=float(old.mean() - flat.mean()),
+        gain=float((old - best).mean()),
+        error=float((old - best).std() / np.sqrt(len(best))),
+        coin=float((_deviance(labels_now, expected) - flat).mean()),
         missed=missed,
         invented=invented,
-        by_region=float(flat.mean() - new.mean() - max(0.0, idle)),
-        by_region_error=float((flat - new).std() / np.sqrt(len(old))),
-        expected_baseline=within,
+        by_region=float((flat - new).mean()),
+        by_region_error=float((flat - new).std() / np.sqrt(len(new))),
+        expected_baseline=by_old_rule[~now],
         expected_current=expected,
     )
+
+
+def _learn(x: Floats, y: Floats, window: Floats, categorical: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """Return out-of-fold chances of a positive: from inputs alone, told the window, and told "baseline" for all."""
+    told = np.column_stack([x, window])
+    as_before = np.column_stack([x, np.zeros(len(y))])
+    mask = np.append(categorical, False)
+    fold = np.arange(len(y)) % FOLDS
+    results = [np.full(len(y), float(y.mean())) for _ in range(3)]
+    for k in range(FOLDS):
+        train, test = fold != k, fold == k
+        if len(np.unique(y[train])) < 2:
+            continue
+        with one_thread():
+            plain = classifier(int(train.sum()), categorical).fit(x[train], y[train])
+            knowing = classifier(int(train.sum()), mask).fit(told[train], y[train])
+            results[0][test] = plain.predict_proba(x[test])[:, 1]
+            results[1][test] = knowing.predict_proba(told[test])[:, 1]
+            results[2][test] = knowing.predict_proba(as_before[test])[:, 1]
+    return results[0], results[1], results[2]
 
 
 def coin(expected: Floats, labels: Floats) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sickbay.lab.systems.batch import Array, Batch
+from sickbay.lab.systems.batch import Array, Batch, Floats
 from sickbay.lab.systems.scoring import ScoringSystem, Settings
 
 USUAL = {
@@ -59,18 +59,22 @@ def site_text(system: ScoringSystem, names: Mapping[str, str]) -> str:
 
 def _columns(system: ScoringSystem, batch: Batch, names: Mapping[str, str]) -> dict[str, Array]:
     s = system.settings
-    label = np.ma.masked_invalid(batch.seen_label)
     values: dict[str, Array] = {
         "timestamp": batch.time,
-        "prediction": np.ma.masked_invalid(batch.prediction).astype(np.int64),
+        "prediction": _whole(batch.prediction),
         "score": np.ma.masked_invalid(batch.score),
-        "label": label.astype(np.int64),
+        "label": _whole(batch.seen_label),
         "version": batch.version,
         "arm": batch.arm,
         "status": batch.status,
         "latency": np.round(batch.latency, 1),
     }
     return dict(batch.columns) | {names[role]: v for role, v in values.items() if _present(role, s)}
+
+
+def _whole(values: Floats) -> Array:
+    """Return whole numbers with the NaN masked (a null in the file)."""
+    return np.ma.array(np.nan_to_num(values).astype(np.int64), mask=np.isnan(values))
 
 
 def _present(role: str, s: Settings) -> bool:
