@@ -46,9 +46,12 @@ def investigate(site: Any = None, scenario: str | None = None, **asked: Any) -> 
     datetime, timedelta), ``until``, ``budget`` in seconds, ``mode`` (``gentle``, ``balanced``, ``fast``), ``workers``,
     ``on_event``. Raises UserError when the site cannot be used; a system that cannot be read is an unknown finding.
     """
-    import_module("sickbay.report.notebook")  # gives the diagnosis its notebook view
-    diagnosis: Diagnosis = import_module("sickbay.investigation").investigate(site, scenario, **asked)
-    return diagnosis
+    from sickbay import investigation
+    from sickbay.report import notebook
+
+    notebook.attach()  # gives the diagnosis its notebook view
+
+    return investigation.investigate(site, scenario, **asked)
 
 
 def __getattr__(name: str) -> Any:

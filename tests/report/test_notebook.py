@@ -15,6 +15,7 @@ def test_the_fragment_is_closed_and_escaped(name):
 
 
 def test_the_notebook_shows_verdict_ranking_and_answers():
+    notebook.attach()
     text = Page(sample.rich()._repr_html_() or "").text
     assert "Broken feature pipeline, very probably (94%)." in text
     assert "None of these" in text

@@ -71,7 +71,7 @@ def command(
     ctx.exit(exit_code(diagnosis))
 
 
-def watched(door: Door, site: object, scenario: str | None, *, quiet: bool, **asked: Any) -> Diagnosis:
+def watched(door: Door, site: str | Path | None, scenario: str | None, *, quiet: bool, **asked: Any) -> Diagnosis:
     """Return the diagnosis, with progress on stderr unless ``quiet``."""
     from sickbay.cli.progress import Progress
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sickbay.lab.bench import BenchResult
+    from sickbay.lab.operations import Lab
     from sickbay.registry import Fault, SourceKind
     from sickbay.sources.context import Check
     from sickbay.terms.cause import Knowledge
@@ -21,21 +22,29 @@ if TYPE_CHECKING:
 class Rooms:
     """What the commands need of the other rooms, one method per operation."""
 
-    def investigate(self, site: object, scenario: str | None, **asked: Any) -> Diagnosis:
+    def investigate(self, site: str | Path | None, scenario: str | None, **asked: Any) -> Diagnosis:
         """Return the diagnosis; see ``sickbay.investigation.investigate``."""
-        return self._call("sickbay.investigation", "investigate", site, scenario, **asked)  # type: ignore[no-any-return]
+        from sickbay import investigation
 
-    def run_probe(self, name: str, site: object, **asked: Any) -> Sequence[Finding | Change]:
+        return investigation.investigate(site, scenario, **asked)
+
+    def run_probe(self, name: str, site: str | Path | None, **asked: Any) -> Sequence[Finding | Change]:
         """Return what one probe reports; see ``sickbay.investigation.run_probe``."""
-        return tuple(self._call("sickbay.investigation", "run_probe", name, site, **asked))
+        from sickbay import investigation
 
-    def doctor(self, site: object, **asked: Any) -> Sequence[Check]:
+        return tuple(investigation.run_probe(site, name, **asked))
+
+    def doctor(self, site: str | Path | None, **asked: Any) -> Sequence[Check]:
         """Return one check per thing that was tried; see ``sickbay.investigation.doctor``."""
-        return tuple(self._call("sickbay.investigation", "doctor", site, **asked))
+        from sickbay import investigation
+
+        return tuple(investigation.doctor(site, **asked))
 
     def knowledge(self) -> Knowledge:
         """Return all causes, scenarios and advice."""
-        return self._call("sickbay.knowledge", "load")  # type: ignore[no-any-return]
+        from sickbay.knowledge import loader
+
+        return loader.load()
 
     def probes(self) -> Mapping[str, Probe]:
         """Return every registered probe by name."""
@@ -57,28 +66,33 @@ class Rooms:
 
     def faults(self) -> Mapping[str, Fault]:
         """Return every registered fault by name."""
-        return {fault.name: fault for fault in self._call("sickbay.lab.operations", "faults")}
+        from sickbay.lab import operations
 
-    def start_lab(self, directory: Path, **settings: Any) -> Any:
+        return {fault.name: fault for fault in operations.faults()}
+
+    def start_lab(self, directory: Path, **settings: Any) -> Lab:
         """Return a new, healthy lab system in ``directory``."""
-        return self._call("sickbay.lab.operations", "start", directory, **settings)
+        from sickbay.lab import operations
 
-    def open_lab(self, directory: Path) -> Any:
+        return operations.start(directory, **settings)
+
+    def open_lab(self, directory: Path) -> Lab:
         """Return the lab system that was started in ``directory``."""
-        return self._call("sickbay.lab.operations", "open_lab", directory)
+        from sickbay.lab import operations
 
-    def bench(self, scenario: str, **settings: Any) -> Any:
+        return operations.open_lab(directory)
+
+    def bench(self, scenario: str, **settings: Any) -> BenchResult:
         """Return the benchmark of a scenario; see ``sickbay.lab.bench``."""
-        return self._call("sickbay.lab.bench", "bench", scenario, **settings)
+        from sickbay.lab import bench
+
+        return bench.bench(scenario, **settings)
 
     def peek(self, path: Path) -> tuple[Sequence[str], Sequence[str], Sequence[Sequence[Any]]]:
         """Return column names, type names and a few rows of a table file or glob."""
-        names, types, rows = self._call("sickbay.sources.tables", "peek", path)
-        return names, types, rows
+        from sickbay.sources import tables
 
-    @staticmethod
-    def _call(module: str, operation: str, /, *given: Any, **named: Any) -> Any:
-        return getattr(import_module(module), operation)(*given, **named)
+        return tables.peek(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Any
 
 from sickbay.report import words
 from sickbay.terms.cause import Advice
@@ -46,8 +44,6 @@ class Glossary:
 def load() -> Glossary:
     """Return the glossary of everything registered: knowledge files and probes, plugins included."""
     from sickbay import registry
+    from sickbay.knowledge import loader
 
-    # Looked up by name: the nouns and this room are complete without the knowledge room, which plugins may extend.
-    knowledge: Any = import_module("sickbay.knowledge")
-    advice = knowledge.load().advice if hasattr(knowledge, "load") else {}
-    return Glossary(advice, registry.KINDS.load())
+    return Glossary(loader.load().advice, registry.KINDS.load())

