@@ -129,7 +129,7 @@ def start(directory: str | Path, *, system: str = "fraud", seed: int = 0, force:
     if path.exists() and any(path.iterdir()) and not (path / STATE).exists() and not force:
         raise UserError(f"{path} is not empty and holds no lab system", hint="choose another directory")
     path.mkdir(parents=True, exist_ok=True)
-    lab = Lab(path, system, seed, replace(Settings(), **settings))
+    lab = Lab(path, system, seed, replace(Settings(), **{**WORLDS[system]().defaults, **settings}))
     lab.refresh()
     return lab
 

@@ -35,12 +35,12 @@ TIES = FindingKind(
     says="The features that go with the label are others, or go the other way, than before.",
     leak=0.03,
 )
-FEWER = FindingKind("labels.share_fell", says="A smaller share of the rows has a label, at the same age.", leak=0.04)
+FEWER = FindingKind("labels.share_fell", says="A smaller share of the rows has a label, at the same age.", leak=0.012)
 SELECTIVE = FindingKind(
-    "labels.missing_selectively", says="Whether a row has a label now depends on its score.", leak=0.03
+    "labels.missing_selectively", says="Whether a row has a label now depends on its score.", leak=0.012
 )
 YOUNG = FindingKind(
-    "labels.positives_late", says="Positives are missing among the youngest rows, ever more towards now.", leak=0.03
+    "labels.positives_late", says="Positives are missing among the youngest rows, ever more towards now.", leak=0.012
 )
 
 

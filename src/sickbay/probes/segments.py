@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from sickbay.probes.study import study
+from sickbay.probes.study import no_loss, study
 from sickbay.registry import probe
 from sickbay.sources.predictions import PredictionLog
 from sickbay.stats import segments, table
@@ -44,8 +44,9 @@ def mix(predictions: PredictionLog) -> Iterable[Finding]:
     if not np.isfinite(now - before) or not np.isfinite(moved.carried):
         yield unknown(WEAK, predictions.why_no(table.LABEL))
         return
-    if grade(now - before, error, practical) < 0:
-        yield unknown(WEAK, f"no data: the loss did not rise by {practical:.2g}, so there is nothing to share out")
+    risen = grade(now - before, error, practical)
+    if risen < 0:
+        yield measured(WEAK, no_loss(risen), statistic=0.0, says="The loss did not rise, whatever the mix did.")
         return
     rise = max(now - before, 1e-9)
     share = moved.carried / rise

@@ -68,7 +68,9 @@ class Study:
     def _timeline(self) -> Timeline | None:
         if self.log.first is None or self.log.last is None:
             return None
-        return measure_timeline(self.log.everything(), self.log.first, self.log.last, self.features)
+        end = min(self.log.until, self.log.last) if self.log.until else self.log.last
+        window = self.log.window(self.log.first, end, "log")
+        return measure_timeline(window, self.log.first, end, self.features)
 
     @property
     def windows(self) -> Windows:
@@ -275,6 +277,14 @@ class Study:
             return before[0], now[0], error, practical_loss(before[0], self.log.task)
 
         return self._once("loss change", compute)
+
+
+def no_loss(risen: float) -> float:
+    """Return the log ratio of "this explains the new loss" where there is no new loss to explain.
+
+    Half of what speaks against a rise: the same observation already counts in the finding about the loss itself.
+    """
+    return 0.5 * min(0.0, risen)
 
 
 def marginal(before: Floats, now: Floats) -> float:

@@ -100,19 +100,27 @@ def _nulls(s: Sides) -> Breakage:
 
 
 def _spike(s: Sides) -> Breakage | None:
-    """One value takes over: a constant, or a default in place of the real value."""
+    """One value takes over: a constant, or a default in place of the real value.
+
+    Where a number has few values, a real shift can raise one of them too: then the other values must be spread among
+    themselves as before, as they are when a default is written over some rows.
+    """
     if len(s.current) < 30 or len(s.baseline) < 30:
         return None
-    values, counts = np.unique(s.current.astype(str) if s.current.dtype == object else s.current, return_counts=True)
-    top = values[np.argmax(counts)]
-    now = float(counts.max() / len(s.current))
-    before = float(np.mean(s.baseline == top))
-    kinds = len(np.unique(s.baseline.astype(str) if s.baseline.dtype == object else s.baseline))
-    if kinds >= CONTINUOUS and s.baseline.dtype != object:
-        effect, practical = now - before, 0.03 + 0.5 * before
-    else:  # few values: only one that drives out all the others is odd
+    baseline, current = (v.astype(str) if v.dtype == object else v for v in (s.baseline, s.current))
+    values, counts = np.unique(current, return_counts=True)
+    shares = np.array([np.mean(baseline == v) for v in values[np.argsort(-counts)[:8]]])
+    rises = np.sort(counts)[::-1][:8] / len(current) - shares
+    top = values[np.argsort(-counts)[:8]][int(np.argmax(rises))]
+    now, before = float(np.mean(current == top)), float(np.mean(baseline == top))
+    effect, practical = now - before, 0.08 + 0.5 * before
+    if s.baseline.dtype == object:  # a category may grow by itself; only one that drives out all others is odd
         effect, practical = max(0.0, now - max(0.95, before)) * 20, 0.3
-    error = float(np.hypot(proportion_error(before, len(s.baseline)), proportion_error(now, len(s.current))))
+    elif len(np.unique(baseline)) < CONTINUOUS:
+        rest = (baseline[baseline != top], current[current != top])
+        moved = total_variation(*rest) if min(map(len, rest)) >= 50 else 0.0
+        effect, practical = effect * max(0.0, 1 - 5 * moved), 0.06 + 0.5 * before
+    error = float(np.hypot(proportion_error(before, len(baseline)), proportion_error(now, len(current))))
     return Breakage(
         s.name, "one value", effect, grade(effect, error, practical), f"value {top} in {before:.1%} → {now:.1%} of rows"
     )
@@ -251,12 +259,12 @@ def dependence_lost(
         if strength.max() < 0.08:
             continue
         # columns that came through one join keep their ties to each other: the partner most lost counts
-        loss = strength - now[j] * np.sign(before[j])
+        loss = np.where((strength >= 0.08) & (marginals < 0.1), strength - np.abs(now[j]), 0.0)
         relative = np.clip(loss / np.maximum(strength, 0.08), 0.0, 1.0)
         nearest = int(np.argmax(loss * relative**2))
         effect = float(loss[nearest] * relative[nearest] ** 2) if marginals[j] < 0.05 else 0.0
         says = f"rank correlation with {names[nearest]} {before[j][nearest]:+.2f} → {now[j][nearest]:+.2f}"
-        found.append(Breakage(name, "values of other rows", effect, grade(effect, error, 0.06), says))
+        found.append(Breakage(name, "values of other rows", effect, grade(effect, error, 0.035), says))
     return any_of(item.log_ratio for item in found), found
 
 

@@ -9,9 +9,10 @@ and Yadlowsky 2023, "Diagnosing model performance under distribution shift").
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -101,16 +102,21 @@ def cross_fit(
     return out
 
 
-def one_thread() -> AbstractContextManager[Any]:
-    """Return a context in which boosted trees use one thread.
+_fitting = Lock()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Give a context in which boosted trees use one thread, and which one caller at a time may enter.
 
     On a busy machine the threads of a fit wait for each other at every node: with two threads on two shared cores a fit
-    was seen to take forty times as long as with one. Probes run side by side anyway.
+    was seen to take forty times as long as with one. One caller at a time, because scikit-learn swaps the process-wide
+    warning filters around each fit, and two at once trip over each other.
     """
     from threadpoolctl import threadpool_limits
 
-    limits: AbstractContextManager[Any] = threadpool_limits(limits=1)
-    return limits
+    with _fitting, threadpool_limits(limits=1):
+        yield
 
 
 def classifier(rows: int, categorical: NDArray[np.bool_]) -> Any:

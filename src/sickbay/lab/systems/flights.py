@@ -9,9 +9,12 @@ from __future__ import annotations
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -35,31 +38,34 @@ WHERE f.arr_delay IS NOT NULL ORDER BY ts, f.carrier, f.flight
 
 
 class Flights:
-    """Flights as they were: the model is trained on January to March, the log is a stretch of what followed.
+    """Flights as they were: the model is trained on January to March 2013, the log is what followed.
 
-    ``Settings.start`` is ignored: the log starts on 1 April, or ``seed`` mod 120 days later, and lasts ``days``.
+    At departure the model says whether the flight will arrive more than 15 minutes late; labels are what happened.
     """
 
     name = "flights"
     segments: tuple[str, ...] = ("origin", "carrier")
+    defaults: Mapping[str, Any] = MappingProxyType(
+        {"start": datetime(2013, 4, 1), "days": 275, "rows": 60_000, "label_delay_days": 0.3, "challenger_share": 0.0}
+    )
 
     def rows(self, settings: Settings, seed: int, count: int, *, history: bool) -> tuple[Array, dict[str, Array]]:
-        """Return scheduled departures and what was known then; times of the log are moved to ``settings.start``."""
+        """Return scheduled departures and what was known then; UserError for a span outside April to December 2013."""
         table = _read()
         times = table["ts"]
         rng = stream(seed, "history" if history else "traffic")
         if history:
             rows = np.flatnonzero(times < TRAINED_UNTIL)
         else:
-            begin = TRAINED_UNTIL + np.timedelta64(7 * (seed % 17), "D").astype("timedelta64[us]")
+            begin = np.datetime64(settings.start, "us")
             end = begin + np.timedelta64(int(settings.days), "D").astype("timedelta64[us]")
             rows = np.flatnonzero((times >= begin) & (times < end))
+            if begin < TRAINED_UNTIL or not len(rows):
+                raise UserError(
+                    "there are flights from 2013-04-01 to 2013-12-31 only", hint="set start and days inside"
+                )
         rows = np.sort(rng.choice(rows, min(count, len(rows)), replace=False))
-        when = times[rows]
-        if not history:  # the lab's calendar: the same hours, on the days that the settings name
-            shift = np.datetime64(settings.start, "us") - begin
-            when = when + shift
-        return when, {name: values[rows] for name, values in table.items() if name != "ts"}
+        return times[rows], {name: values[rows] for name, values in table.items() if name != "ts"}
 
     def logit(self, columns: Mapping[str, Array], settings: Settings, seed: int) -> Floats | None:
         """Return None: whether a flight was late is recorded."""

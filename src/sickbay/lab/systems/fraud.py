@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,7 @@ class Fraud:
 
     name = "fraud"
     segments: tuple[str, ...] = ("country", "channel")
+    defaults: Mapping[str, Any] = MappingProxyType({})
 
     def rows(self, settings: Settings, seed: int, count: int, *, history: bool) -> tuple[Array, dict[str, Array]]:
         """Return times (seasonal by hour and weekday) and raw columns."""
