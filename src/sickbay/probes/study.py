@@ -6,7 +6,7 @@ decides anything: it measures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -25,7 +25,7 @@ from sickbay.stats.timeline import measure as measure_timeline
 
 T = TypeVar("T")
 
-SAMPLE = 24_000
+SAMPLE = 20_000
 """Rows drawn from each side for what needs single rows."""
 MOST_FEATURES = 80
 """Columns given to the fitted models; a wider table is cut to those that moved or broke most."""
@@ -98,6 +98,20 @@ class Study:
         """Category codes learned on the baseline."""
         return self._once("encoder", lambda: encoding.fit(self.baseline, self.features))
 
+    def encoded(self, names: Sequence[str]) -> tuple[Floats, Floats]:
+        """Return baseline and current matrices of these columns; every column is encoded once."""
+
+        def build() -> tuple[Floats, Floats]:
+            return self.encoder.matrix(self.baseline), self.encoder.matrix(self.current)
+
+        before, now = self._once("encoded", build)
+        chosen = [self.features.index(name) for name in names]
+        return before[:, chosen], now[:, chosen]
+
+    def categorical(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which of these columns are categories."""
+        return np.array([name in self.encoder.levels for name in names], dtype=bool)
+
     @property
     def profiles(self) -> tuple[Mapping[str, profile.Column], Mapping[str, profile.Column]]:
         """Full-data profiles of baseline and current over the baseline's bins."""
@@ -132,7 +146,7 @@ class Study:
             names = [name for name in self.features if name not in odd][: 2 * MOST_FEATURES]
             if len(names) < 2:
                 return 0.0, []
-            before, now = self.encoder.matrix(self.baseline, names), self.encoder.matrix(self.current, names)
+            before, now = self.encoded(names)
             marginals = np.array([marginal(before[:, j], now[:, j]) for j in range(len(names))])
             return breakage.dependence_lost(before, now, names, marginals)
 
@@ -151,12 +165,8 @@ class Study:
         return sorted(sorted(kept, key=lambda name: -moved[name])[:MOST_FEATURES])
 
     def _codes(self, name: str) -> tuple[Floats, Floats]:
-        sides = []
-        for frame in (self.baseline, self.current):
-            values = self.encoder.matrix(frame, [name])[:, 0]
-            values = values[np.isfinite(values)]
-            sides.append(values if len(values) else np.zeros(1))
-        return sides[0], sides[1]
+        before, now = (side[:, 0][np.isfinite(side[:, 0])] for side in self.encoded([name]))
+        return (before if len(before) else np.zeros(1)), (now if len(now) else np.zeros(1))
 
     def _like_a_clock(self, name: str) -> bool:
         """Return whether a column just counts time or rows: it would tell any two windows apart."""
@@ -177,12 +187,7 @@ class Study:
         if not self.clean:
             raise SourceError("no feature column is left to compare: all are broken, clocks, or identifiers")
 
-        def build() -> tuple[Floats, Floats, NDArray[np.bool_]]:
-            names = self.clean
-            categorical = np.array([name in self.encoder.levels for name in names])
-            return self.encoder.matrix(self.baseline, names), self.encoder.matrix(self.current, names), categorical
-
-        return self._once("matrices", build)
+        return (*self.encoded(self.clean), self.categorical(self.clean))
 
     @property
     def domain(self) -> shift.Domain:
@@ -201,9 +206,7 @@ class Study:
 
         def fit() -> shift.Domain:
             names = self.answer_columns
-            categorical = np.array([name in self.encoder.levels for name in names])
-            x, y = self.encoder.matrix(self.baseline, names), self.encoder.matrix(self.current, names)
-            return shift.tell_apart(x, y, categorical)
+            return shift.tell_apart(*self.encoded(names), self.categorical(names))
 
         return self._once("logged domain", fit) if self.broken else self.domain
 
@@ -255,17 +258,10 @@ class Study:
         names = self.answer_columns
         if not names:
             raise SourceError("no data: the log has no feature column")
-        categorical = np.array([name in self.encoder.levels for name in names])
         before, now = self.baseline.role(role), self.current.role(role)
         need_rows(int(np.isfinite(before).sum()), int(np.isfinite(now).sum()))
-        return imitate(
-            self.encoder.matrix(self.baseline, names),
-            self.encoder.matrix(self.current, names),
-            before,
-            now,
-            self.baseline.role(table.PREDICTED),
-            categorical,
-        )
+        predicted = self.baseline.role(table.PREDICTED)
+        return imitate(*self.encoded(names), before, now, predicted, self.categorical(names))
 
     @property
     def loss_change(self) -> tuple[float, float, float, float]:
