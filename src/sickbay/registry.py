@@ -121,7 +121,7 @@ def probe(
     """Register a function as a probe named ``module.function``.
 
     Positional parameters annotated with a source class are filled with that source; keyword-only parameters are options
-    with defaults. ``deadline`` defaults to ten times ``seconds``, at least 20 s.
+    with defaults. ``deadline`` defaults to twenty times ``seconds``, at least 60 s.
     """
 
     def register(function: Callable[..., Measurement]) -> Callable[..., Measurement]:
@@ -136,7 +136,7 @@ def probe(
                 findings=tuple(findings),
                 seconds=seconds,
                 load=load,
-                deadline=deadline or max(20.0, 10 * seconds),
+                deadline=deadline or max(60.0, 20 * seconds),
                 sources=_source_parameters(function),
                 options=_options(function),
                 where=place(function),

@@ -70,7 +70,19 @@ class Study:
             return None
         end = min(self.log.until, self.log.last) if self.log.until else self.log.last
         window = self.log.window(self.log.first, end, "log")
-        return measure_timeline(window, self.log.first, end, self.features)
+        return measure_timeline(window, self.log.first, end, self.features, self._usual_levels(window))
+
+    def _usual_levels(self, window: Window) -> dict[str, str]:
+        """Return the most common level of each categorical feature, from a small sample."""
+        names = [name for name in self.features if self.log.kinds[name] == "category"]
+        drawn = window.sample(names, 4000) if names else {}
+        usual = {}
+        for name in names:
+            filled = np.array([v for v in drawn[name].tolist() if v is not None], dtype=object).astype(str)
+            if len(filled):
+                levels, counts = np.unique(filled, return_counts=True)
+                usual[name] = str(levels[np.argmax(counts)])
+        return usual
 
     @property
     def windows(self) -> Windows:
@@ -126,7 +138,17 @@ class Study:
     @property
     def breakages(self) -> list[breakage.Breakage]:
         """Every signature of breakage examined, on all columns."""
-        return self._once("breakages", lambda: breakage.examine(self.baseline, self.current, self.features))
+
+        def find() -> list[breakage.Breakage]:
+            found = breakage.examine(self.baseline, self.current, self.features)
+            reference = self.log.reference()
+            if reference is not None and self.windows.baseline.name != "reference" and self.windows.onset is None:
+                # nothing dates a change: a break may be older than both windows, and the reference knows better
+                names = [name for name in self.features if self.log.reference_has(name)]
+                found += breakage.examine(self._frame(reference), self.current, names)
+            return found
+
+        return self._once("breakages", find)
 
     @property
     def broken(self) -> dict[str, breakage.Breakage]:
@@ -449,4 +471,8 @@ def _other_series(s: Study, line: Timeline) -> list[tuple[str, str, str]]:
             series.append((f"{role}/sum", f"{role}/count", name))
     for feature in s.features[:200]:
         series.append((f"{feature}/nulls", "rows", f"null rate of {feature}"))
+        if f"{feature}/sum" in line.sums:
+            series.append((f"{feature}/sum", f"{feature}/count", f"mean of {feature}"))
+        if f"{feature}/level" in line.sums:
+            series.append((f"{feature}/level", "rows", f"share of the usual level of {feature}"))
     return series

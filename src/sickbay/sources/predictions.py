@@ -177,6 +177,10 @@ class PredictionLog:
             return None
         return Window(self, "reference", self.kinds, self.reference_roles, name="reference")
 
+    def reference_has(self, column: str) -> bool:
+        """Return whether the reference has this column."""
+        return self.opened_reference is not None and column in self.opened_reference.columns
+
     def why_no(self, role: str) -> str:
         """Return, for an unknown finding, why the log has no values in this role."""
         asked = self.settings.columns.named().get(roles.PLAIN[role])

@@ -61,13 +61,19 @@ def find(means: Floats, weights: Floats) -> Onset | None:
     low, high = _interval(chances)
     log_factor = float(gain.max() + np.log(np.mean(np.exp(gain - gain.max()))) - penalty)
     before, after = _levels(y, w, best + 1)
-    instant = float(0.5 * (ramp_cost - steps.min()) / noise + 0.5 * np.log(len(y)))
+    # the instant mostly falls inside a bucket, which is then a mixture: a step may leave one bucket free, at the price
+    # of one more parameter; then it has as many as the ramp
+    free = _steps_with_gap(y, w).min() if len(y) > MIN_BUCKETS else np.inf
+    step_cost = min(float(steps.min()) - noise * np.log(len(y)), float(free))
+    instant = 0.5 * (ramp_cost - step_cost) / noise
+    if full[ramp_end] - full[ramp_start] <= max(3, len(y) // 16):
+        instant = max(instant, 1.0)  # a slope that short is an instant to anyone
     return Onset(
         at=int(full[best + 1]),
         low=int(full[low + 1]),
         high=int(full[high + 1]),
         log_factor=log_factor,
-        instant=instant,
+        instant=float(instant),
         width=int(full[ramp_end] - full[ramp_start]),
         ramp_start=int(full[ramp_start]),
         before=before,
@@ -88,6 +94,15 @@ def _steps(y: Floats, w: Floats) -> NDArray[np.float64]:
     left = cwyy[:-1] - cwy[:-1] ** 2 / cw[:-1]
     right_w = cw[-1] - cw[:-1]
     right = (cwyy[-1] - cwyy[:-1]) - (cwy[-1] - cwy[:-1]) ** 2 / right_w
+    return np.asarray(np.maximum(left + right, 0.0), dtype=np.float64)
+
+
+def _steps_with_gap(y: Floats, w: Floats) -> NDArray[np.float64]:
+    """Return the weighted squared residual of a step with bucket 1…n−2 left out of both sides."""
+    cw, cwy, cwyy = np.cumsum(w), np.cumsum(w * y), np.cumsum(w * y * y)
+    left = cwyy[:-2] - cwy[:-2] ** 2 / cw[:-2]
+    right_w = cw[-1] - cw[1:-1]
+    right = (cwyy[-1] - cwyy[1:-1]) - (cwy[-1] - cwy[1:-1]) ** 2 / right_w
     return np.asarray(np.maximum(left + right, 0.0), dtype=np.float64)
 
 

@@ -44,19 +44,24 @@ class Timeline:
         return int(np.searchsorted(self.times, np.datetime64(moment, "us")))
 
 
-def measure(table: Table, start: datetime, end: datetime, features: Sequence[str]) -> Timeline:
-    """Read the whole window once (wide tables in several passes over different columns) and return its timeline."""
+def measure(
+    table: Table, start: datetime, end: datetime, features: Sequence[str], levels: Mapping[str, str]
+) -> Timeline:
+    """Read the whole window once (wide tables in several passes over different columns) and return its timeline.
+
+    ``levels`` names, for categorical features, the level whose rows are counted (under ``column/level``).
+    """
     unit = next(name for bound, name in FINE_UNITS if end - start <= bound)
     merged: dict[str, Floats] = {}
     times = np.array([], dtype="datetime64[us]")
     parts = [features[i : i + COLUMNS_A_PASS] for i in range(0, len(features), COLUMNS_A_PASS)] or [[]]
     for number, part in enumerate(parts):
-        select = _select(table, unit, part, with_roles=number == 0)
-        raw = table.query(select)
+        sums = {**(_role_sums(table) if number == 0 else {}), **_feature_sums(table, part, levels)}
+        raw = table.query(_select(unit, sums))
         order = np.argsort(raw["bucket"])
         times = raw["bucket"][order].astype("datetime64[us]")
         names = [name for name in raw if name != "bucket"]
-        for name, label in zip(names, _labels(table, part, with_roles=number == 0), strict=True):
+        for name, label in zip(names, sums, strict=True):
             merged[label] = np.nan_to_num(np.asarray(raw[name], dtype=np.float64)[order])
     return _widen(times, merged, _width(end - start, merged))
 
@@ -89,21 +94,20 @@ def _role_sums(table: Table) -> dict[str, exp.Expression]:
     return sums
 
 
-def _feature_sums(table: Table, features: Sequence[str]) -> dict[str, exp.Expression]:
+def _feature_sums(table: Table, features: Sequence[str], levels: Mapping[str, str]) -> dict[str, exp.Expression]:
     sums: dict[str, exp.Expression] = {}
     for name in features:
         sums[f"{name}/nulls"] = case(is_null(name))
         if table.kinds[name] == "number":
             sums[f"{name}/sum"] = exp.Sum(this=exp.column(name, quoted=True))
+            sums[f"{name}/count"] = exp.Count(this=exp.column(name, quoted=True))
+        elif name in levels:
+            same = exp.EQ(this=exp.column(name, quoted=True), expression=exp.Literal.string(levels[name]))
+            sums[f"{name}/level"] = case(same)
     return sums
 
 
-def _labels(table: Table, features: Sequence[str], *, with_roles: bool) -> list[str]:
-    return [*(_role_sums(table) if with_roles else {}), *_feature_sums(table, features)]
-
-
-def _select(table: Table, unit: str, features: Sequence[str], *, with_roles: bool) -> exp.Select:
-    sums = {**(_role_sums(table) if with_roles else {}), **_feature_sums(table, features)}
+def _select(unit: str, sums: Mapping[str, exp.Expression]) -> exp.Select:
     start = bucket(unit)
     columns = [exp.alias_(start, "bucket"), *(exp.alias_(s, f"s{i}") for i, s in enumerate(sums.values()))]
     where = exp.Not(this=exp.Is(this=exp.column(t.TIME), expression=exp.Null()))
