@@ -176,7 +176,7 @@ def _fewer(s: Study) -> Finding:
     fit = arrivals.fit(share, line.sums["rows"], days)
     if fit is None:
         return unknown(FEWER, "too few rows: under six periods with rows")
-    strength = grade(fit.drop, fit.error, 0.06)
+    strength = grade(fit.drop, fit.error, 0.1)
     if fit.log_factor < 1:
         strength = min(0.0, strength)
     says = (

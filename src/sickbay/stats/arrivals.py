@@ -60,7 +60,7 @@ def fit(share: Floats, rows: Floats, bucket_days: float) -> Arrivals | None:
         usual=float(usual),
         delay_days=float(delay),
         drop=float(drop),
-        error=float(max(np.sqrt(noise / after), 0.005)),
+        error=float(max(np.sqrt(noise / after), 0.01)),
         at=int(np.flatnonzero(known)[min(at, len(y) - 1)]),
         log_factor=float(factor),
         stopped=bool(sharp and tail / len(y) > SHARP),
@@ -72,10 +72,18 @@ def _curves(age: Floats, bucket_days: float) -> list[tuple[float, Floats]]:
     delays = np.concatenate([[0.0], np.geomspace(max(0.1 * bucket_days, 1e-3), longest, 24)])
     curves = []
     for d in delays.tolist():
-        curves.append((d, 1 - np.exp(-age / d) if d > 0 else np.ones(len(age))))
+        curves.append((d, _exponential(age, d, bucket_days)))
         if d > 0:
             curves.append((d * 1.000001, np.clip((age - d) / bucket_days + 0.5, 0.0, 1.0)))
     return curves
+
+
+def _exponential(age: Floats, delay: float, bucket_days: float) -> Floats:
+    """Return the share arrived of a bucket, averaged over the ages in it, where delays are exponential."""
+    if delay <= 0:
+        return np.ones(len(age))
+    young, old = np.maximum(age - bucket_days / 2, 0.0), age + bucket_days / 2
+    return np.asarray(1 - delay / (old - young) * (np.exp(-young / delay) - np.exp(-old / delay)), dtype=np.float64)
 
 
 def _level(y: Floats, w: Floats, curve: Floats) -> float:
