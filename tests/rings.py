@@ -37,7 +37,8 @@ def _flights() -> str:
 
 
 RINGS = (
-    Ring("core", "no server, under a minute", "not lab and not flights", _nothing),
+    Ring("core", "no server, under a minute", "not conformance and not lab and not flights", _nothing),
+    Ring("conformance", "every probe on its named cases", "conformance", _nothing),
     Ring("lab", "breaks lab systems and investigates them", "lab and not flights", _nothing),
     Ring("flights", "the tutorial on real flights", "flights", _flights),
 )
@@ -83,13 +84,13 @@ def main() -> int:
         why = ring.hindrance()
         if why:
             failed += must
-            lines.append(f"  {'FAILED ' if must else 'not run'} {ring.name:8} {why}")
+            lines.append(f"  {'FAILED ' if must else 'not run'} {ring.name:11} {why}")
             continue
         ok, closing = run(ring)
         failed += not ok
         found = re.search(r"(\d+) passed", closing)
         total += int(found[1]) if found else 0
-        lines.append(f"  {'ran    ' if ok else 'FAILED '} {ring.name:8} {closing.strip('= ')}")
+        lines.append(f"  {'ran    ' if ok else 'FAILED '} {ring.name:11} {closing.strip('= ')}")
     print("\nrings:")
     print("\n".join(lines))
     print(f"\n{total} passed, {failed} failed")

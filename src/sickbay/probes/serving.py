@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sickbay.probes.answering import TAKEOVER, answered_normally, measure_groups, takeover_score, usual_statuses
-from sickbay.probes.study import Study, study
+from sickbay.probes.study import Study, no_loss, study
 from sickbay.registry import probe
 from sickbay.sources.predictions import PredictionLog
 from sickbay.stats import table
@@ -82,6 +82,8 @@ def _unanswered(s: Study) -> Finding:
     for frame in (s.baseline, s.current):
         if role not in frame.columns:
             return unknown(UNANSWERED, s.log.why_no(role))
+        if frame.rows < 30:
+            return unknown(UNANSWERED, f"too few rows: {frame.rows} on one side, needs 30")
         missing = float(np.mean(~np.isfinite(_numbers(frame.columns[role]))))
         shares.append((missing, float(proportion_error(missing, frame.rows))))
     effect = shares[1][0] - shares[0][0]
@@ -138,8 +140,11 @@ def _latency(s: Study) -> Finding:
 def _lost(s: Study) -> Finding:
     loss = s.current.role(table.LOSS)
     before, now, error, practical = s.loss_change
-    if not np.isfinite(now - before) or grade(now - before, error, practical) < 0:
-        return unknown(LOST, "no data: the loss did not rise, or is not known, so there is nothing to share out")
+    if not np.isfinite(now - before):
+        return unknown(LOST, s.log.why_no(table.LABEL))
+    risen = grade(now - before, error, practical)
+    if risen < 0:
+        return measured(LOST, no_loss(risen), statistic=0.0, says="The loss did not rise, however rows were answered.")
     normal = answered_normally(s)
     known = np.isfinite(loss)
     odd = known & ~normal

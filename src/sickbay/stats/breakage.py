@@ -153,9 +153,11 @@ def _far_out(s: Sides) -> Breakage | None:
     outside = (s.current > high + reach_up) | (s.current < low - reach_down)
     share = float(np.mean(outside))
     error = float(proportion_error(share, len(s.current)))
-    return Breakage(
-        s.name, "range", share, grade(share, error, 0.01), f"{share:.1%} of values far outside {low:.4g}…{high:.4g}"
-    )
+    says = f"{share:.1%} of values far outside {low:.4g}…{high:.4g}"
+    usual = float(np.median(np.abs(s.baseline)))
+    if outside.any() and usual > 0:
+        says += f", about × {float(np.median(np.abs(s.current[outside]))) / usual:.0f} of the usual size"
+    return Breakage(s.name, "range", share, grade(share, error, 0.01), says)
 
 
 def _precision(s: Sides) -> Breakage | None:
