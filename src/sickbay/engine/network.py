@@ -91,8 +91,12 @@ def hypotheses(count: int, log_odds: Floats) -> NDArray[np.bool_]:
 
 
 def with_triples(network: Network, leaders: Sequence[int]) -> Network:
-    """Return the network with the triples among the leading causes added, for when pairs leave findings unexplained."""
-    triples = list(combinations(sorted(leaders), 3))
+    """Return the network with the triples among the leading causes added, for when pairs leave findings unexplained.
+
+    A triple that is listed already is not listed again: it would count twice.
+    """
+    listed = {tuple(np.flatnonzero(row).tolist()) for row in network.members[network.members.sum(axis=1) == 3]}
+    triples = [triple for triple in combinations(sorted(leaders), 3) if triple not in listed]
     if not triples:
         return network
     singles = network.off[1 : 1 + len(network.causes)] - network.off[0]
