@@ -1,4 +1,4 @@
-"""Small networks for property tests, and the same answers found by enumerating the joint distribution in plain Python."""
+"""Small networks for property tests, and the same answers found by enumerating the joint in plain Python."""
 
 from __future__ import annotations
 
