@@ -256,10 +256,13 @@ def _connect(cls: type[Log], con: duckdb.DuckDBPyConnection, name: str, settings
         _view(con, "reference", reference, there, kinds, codes)
         reference_roles = roles.usable(con, "reference", codes.task)
         if con.execute("SELECT count(*) FROM reference").fetchall()[0][0] == 0:
-            raise TableError(f"{key}.reference: {reference.says} has no rows")
+            raise TableError(
+                f"{key}.reference: {reference.says} has no rows",
+                hint="leave the key out, and the log before the change stands in for it",
+            )
     rows, first, last, future = _span(con, context, used)
     if rows == 0:
-        raise TableError(f"{key}.predictions: {opened.says} has no rows")
+        raise TableError(f"{key}.predictions: {opened.says} has no rows", hint="name the files that hold predictions")
     if future:
         notes.append(f"{future:,} rows are dated in the future and left out")
     since, until = _asked(context, first, last)
@@ -325,14 +328,18 @@ def _asked(context: Context, first: datetime | None, last: datetime | None) -> t
     end = min(until, last) if until else last
     if until is not None and until <= first:
         raise TableError(
-            f"--until {until:%Y-%m-%d %H:%M}Z lies before the first row of the log ({first:%Y-%m-%d %H:%M}Z)"
+            f"--until {until:%Y-%m-%d %H:%M}Z lies before the first row of the log ({first:%Y-%m-%d %H:%M}Z)",
+            hint=f"the newest row is of {last:%Y-%m-%d %H:%M}Z",
         )
     since = context.since
     if isinstance(since, timedelta):
         since = end - since
     since = _naive(since) if since else None
     if since is not None and since >= end:
-        raise TableError(f"--since {since:%Y-%m-%d %H:%M}Z lies after the last row of the log ({end:%Y-%m-%d %H:%M}Z)")
+        raise TableError(
+            f"--since {since:%Y-%m-%d %H:%M}Z lies after the last row of the log ({end:%Y-%m-%d %H:%M}Z)",
+            hint=f"the oldest row is of {first:%Y-%m-%d %H:%M}Z",
+        )
     return since, until
 
 
