@@ -110,11 +110,15 @@ def load_site(site: Site | Mapping[str, Any] | str | Path | None, environ: Mappi
             hint="`sickbay init` writes one from what it finds; or name one with --site",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SiteFileError(f"the site file {path} cannot be read: {error}") from None
+        raise SiteFileError(
+            f"the site file {path} cannot be read: {error}", hint="it has to be a TOML file in UTF-8"
+        ) from None
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SiteFileError(f"the site file {path} is not TOML: {error}") from None
+        raise SiteFileError(
+            f"the site file {path} is not TOML: {error}", hint="`sickbay init` writes one that is"
+        ) from None
     return _check(document, str(path), path.resolve().parent)
 
 
@@ -194,9 +198,13 @@ def _explain(error: ValidationError, file: str) -> SiteFileError:
         hint = nearest(path[-1], known) or f"keys known there: {', '.join(known)}"
         return SiteFileError(f"{file}: unknown key {key!r}", hint=hint)
     if first["type"] == "missing":
-        return SiteFileError(f"{file}: the key {key!r} is missing")
+        return SiteFileError(
+            f"{file}: the key {key!r} is missing", hint=f"add {path[-1]} = … below [{key[: key.rfind('.')]}]"
+        )
     more = len(error.errors()) - 1
-    return SiteFileError(f"{file}: {key!r}: {first['msg']}" + (f" (and {more} more)" if more else ""))
+    return SiteFileError(
+        f"{file}: {key!r}: {first['msg']}" + (f" (and {more} more)" if more else ""), hint=f"change the value of {key}"
+    )
 
 
 def _known_keys(path: list[str]) -> list[str]:

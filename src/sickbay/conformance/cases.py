@@ -11,7 +11,7 @@ A case file ``<module>.<function>.toml`` holds a list of ``[[case]]``:
     off     = []
     unknown = []
 
-The healthy table has 30 days of rows; ``late`` marks the last 30 %. Draws are hashes of the row number: no chance in them.
+The healthy table has 30 days of rows; ``late`` marks the last 30 %. Draws are hashes of row numbers: no chance.
 """
 
 from __future__ import annotations

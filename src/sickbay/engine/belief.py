@@ -27,12 +27,24 @@ MOST_FACTOR = 8.0
 
 @dataclass(slots=True)
 class Belief:
-    """Beliefs given what was taken in so far; all logarithms are natural."""
+    """Beliefs given what was taken in so far; all logarithms are natural.
+
+    The terms of the sum are kept as a matrix findings × hypotheses and summed afresh, in the network's order, when
+    something changed: so two runs that took the same findings in another order agree to the last bit.
+    """
 
     network: Network
     taken: dict[str, Finding] = field(default_factory=dict)
     changes: dict[str, Change] = field(default_factory=dict)
-    _terms: dict[str, Floats] = field(default_factory=dict)
+    _columns: dict[str, int] = field(default_factory=dict)
+    """Finding that counts → its column in the network."""
+    _terms: Floats = field(init=False)
+    _prior: Floats | None = None
+    _read: tuple[Floats, Floats, Floats] | None = None
+    """Log posterior, posterior and marginals, until something changes."""
+
+    def __post_init__(self) -> None:
+        self._terms = np.zeros(self.network.off.shape[::-1])
 
     def take(self, finding: Finding) -> None:
         """Take a finding in; the same id again replaces what was taken. Unknown teaches nothing."""
@@ -40,25 +52,29 @@ class Belief:
         self.taken[finding.id] = finding
         column = self.network.column(finding.id)
         if finding.status == "measured" and column is not None:
-            self._terms[finding.id] = term(self.network, column, finding.log_ratio)
+            self._columns[finding.id] = column
+            self._terms[column] = term(self.network, column, finding.log_ratio)
+            self._read = None
 
     def withdraw(self, finding: str) -> None:
         """Forget a finding, as if it had never been taken in."""
         self.taken.pop(finding, None)
-        self._terms.pop(finding, None)
+        if self._columns.pop(finding, None) is not None:
+            self._read = None
 
     def take_change(self, change: Change) -> None:
         """Scale the priors of the causes that such a change makes likelier; a kind counts once, however often seen."""
         self.changes.setdefault(change.kind, change)
+        self._prior = self._read = None
 
     def widen(self, leaders: int = 12) -> None:
         """Add triples among the leading causes; everything taken in is taken again."""
         order = np.argsort(-self.marginals(), kind="stable")[:leaders]
         self.network = with_triples(self.network, order.tolist())
-        for name in list(self._terms):
-            column = self.network.column(name)
-            assert column is not None
-            self._terms[name] = term(self.network, column, self.taken[name].log_ratio)
+        self._terms = np.zeros(self.network.off.shape[::-1])
+        for name, column in self._columns.items():
+            self._terms[column] = term(self.network, column, self.taken[name].log_ratio)
+        self._prior = self._read = None
 
     @property
     def log_odds(self) -> Floats:
@@ -72,27 +88,37 @@ class Belief:
     def weights(self) -> dict[str, float]:
         """Return finding → 1 / (findings of its group that were measured): the share of the group's one vote."""
         groups: dict[str, list[str]] = {}
-        for name in sorted(self._terms):
-            column = self.network.column(name)
-            assert column is not None
-            groups.setdefault(self.network.groups[column], []).append(name)
+        for name in sorted(self._columns):
+            groups.setdefault(self.network.groups[self._columns[name]], []).append(name)
         return {name: 1.0 / len(names) for names in groups.values() for name in names}
 
     def log_posterior(self) -> Floats:
         """Return ln P(H | evidence), normalised."""
-        lp = self.network.prior(self.log_odds)
-        for name, weight in sorted(self.weights().items()):
-            lp = lp + weight * self._terms[name]
-        lp = lp - lp.max()
-        return np.asarray(lp - np.log(np.exp(lp).sum()), dtype=np.float64)
+        return self._state()[0]
 
     def posterior(self) -> Floats:
         """Return P(H | evidence) over the listed hypotheses."""
-        return np.exp(self.log_posterior())
+        return self._state()[1]
 
     def marginals(self) -> Floats:
         """Return P(cause present | evidence) per cause, in the network's order."""
-        return np.asarray(self.posterior() @ self.network.members, dtype=np.float64)
+        return self._state()[2]
+
+    def _state(self) -> tuple[Floats, Floats, Floats]:
+        if self._read is None:
+            if self._prior is None:
+                self._prior = self.network.prior(self.log_odds)
+            votes = np.zeros(len(self._terms))
+            for name, weight in self.weights().items():
+                votes[self._columns[name]] = weight
+            lp = self._prior + votes @ self._terms
+            lp -= lp.max()
+            lp -= np.log(np.exp(lp).sum())
+            posterior = np.exp(lp)
+            self._read = (lp, posterior, np.asarray(posterior @ self.network.members, dtype=np.float64))
+            for array in self._read:
+                array.flags.writeable = False
+        return self._read
 
     def none(self) -> float:
         """Return the probability that no modelled cause is present."""
@@ -114,7 +140,7 @@ class Belief:
         """
         row = self.network.single(cause)
         terms = [
-            (name, float(weight * (self._terms[name][row] - self._terms[name][0])))
+            (name, float(weight * (self._terms[self._columns[name], row] - self._terms[self._columns[name], 0])))
             for name, weight in self.weights().items()
         ]
         return sorted(terms, key=lambda item: (-abs(item[1]), item[0]))
@@ -131,7 +157,7 @@ class Belief:
             if finding.status != "measured" or finding.log_ratio < STRONG:
                 continue
             column = self.network.column(name)
-            chance = 0.0 if column is None else float(-np.expm1(self.network.off[best, column]))
+            chance = 0.0 if column is None else float(self.network.on[best, column])
             if chance < EXPLAINED:
                 loose.append((-finding.log_ratio, name))
         return [name for _, name in sorted(loose)]
@@ -140,8 +166,8 @@ class Belief:
 def term(network: Network, column: int, log_ratio: float) -> Floats:
     """Return what a finding of this log ratio (capped to ±ln 100) adds to ln P(H), per hypothesis."""
     ratio = np.exp(min(max(log_ratio, -CAP), CAP))
-    off = np.exp(network.off[:, column])
-    return np.asarray(np.log(off + ratio * (1 - off)), dtype=np.float64)
+    on = network.on[:, column]
+    return np.asarray(np.log((1 - on) + ratio * on), dtype=np.float64)
 
 
 def take_all(network: Network, findings: Iterable[Finding], changes: Iterable[Change] = ()) -> Belief:

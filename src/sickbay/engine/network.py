@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -36,18 +36,17 @@ class Network:
     members: NDArray[np.bool_]
     off: Floats
     log_odds: Floats
+    on: Floats = field(init=False)
+    """P(finding on | H), hypotheses × findings."""
+    _columns: Mapping[str, int] = field(init=False, repr=False)
 
-    @property
-    def on(self) -> Floats:
-        """P(finding on | H), hypotheses × findings."""
-        return np.asarray(-np.expm1(self.off), dtype=np.float64)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "on", np.asarray(-np.expm1(self.off), dtype=np.float64))
+        object.__setattr__(self, "_columns", {name: j for j, name in enumerate(self.findings)})
 
     def column(self, finding: str) -> int | None:
         """Return the finding's column, or None when no cause is linked with it."""
-        try:
-            return self.findings.index(finding)
-        except ValueError:
-            return None
+        return self._columns.get(finding)
 
     def prior(self, log_odds: Floats | None = None) -> Floats:
         """Return ln P(H) up to a constant: the sum of the members' log odds; "none" is 0."""
@@ -91,8 +90,12 @@ def hypotheses(count: int, log_odds: Floats) -> NDArray[np.bool_]:
 
 
 def with_triples(network: Network, leaders: Sequence[int]) -> Network:
-    """Return the network with the triples among the leading causes added, for when pairs leave findings unexplained."""
-    triples = list(combinations(sorted(leaders), 3))
+    """Return the network with the triples among the leading causes added, for when pairs leave findings unexplained.
+
+    A triple that is listed already is not listed again: it would count twice.
+    """
+    listed = {tuple(np.flatnonzero(row).tolist()) for row in network.members[network.members.sum(axis=1) == 3]}
+    triples = [triple for triple in combinations(sorted(leaders), 3) if triple not in listed]
     if not triples:
         return network
     singles = network.off[1 : 1 + len(network.causes)] - network.off[0]

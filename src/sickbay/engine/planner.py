@@ -79,9 +79,10 @@ def information(belief: Belief) -> tuple[Floats, float]:
     patterns = _patterns(belief)
     count = int(patterns.max()) + 1
     chance = np.bincount(patterns, weights=posterior, minlength=count)
-    on = SURE * network.on + (1 - SURE) * (1 - network.on)
-    summed = np.zeros((count, on.shape[1]))
-    np.add.at(summed, patterns, posterior[:, None] * on)
+    order = np.argsort(patterns, kind="stable")  # each pattern's hypotheses side by side, to be summed in one pass
+    starts = np.searchsorted(patterns[order], np.arange(count))
+    on = np.add.reduceat(posterior[order, None] * network.on[order], starts, axis=0)
+    summed = (1 - SURE) * chance[:, None] + (2 * SURE - 1) * on  # P(reported on), a report being right with SURE
     within = summed / np.maximum(chance[:, None], 1e-300)
     overall = chance @ within
     bits = _entropy(overall) - chance @ _entropy(within)

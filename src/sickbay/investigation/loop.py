@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from typing import Any
 from sickbay.config import Site, choose_model, load_site
 from sickbay.engine import belief as beliefs
 from sickbay.engine import network, planner, stopping
-from sickbay.errors import SickbayError, UnknownNameError, UserError
+from sickbay.errors import UnknownNameError, UserError
 from sickbay.investigation import runner, window
 from sickbay.investigation.connections import Connections
 from sickbay.investigation.events import Event, Leading, ProbeEnded, ProbeStarted
@@ -46,10 +45,18 @@ class State:
     mode: planner.Mode
     workers: int
     until: float | None
-    tell: Callable[[Event], None]
+    watcher: Callable[[Event], None] | None
+    watcher_failed: str = ""
+    """What ``on_event`` raised: it is not called again, and the diagnosis says so."""
     running: dict[str, runner.Run] = field(default_factory=dict)
     done: list[runner.Run] = field(default_factory=list)
     inbox: queue.SimpleQueue[runner.Run] = field(default_factory=queue.SimpleQueue)
+
+    def tell(self, event: Event) -> None:
+        """Tell the watcher, unless it has failed before."""
+        watcher = self.watcher
+        if watcher is not None and not self.watcher_failed:
+            self.watcher_failed = runner.attempt(lambda: watcher(event))
 
 
 def investigate(
@@ -71,7 +78,7 @@ def investigate(
 
     ``site`` is a path, a dict with the keys of the site file (tables may be in memory), a Site, or None for
     ``sickbay.toml``. ``scenario`` None: from the symptoms. ``since`` is ``"7d"``, an instant or a timedelta; ``budget``
-    seconds or ``"60s"``. Ctrl-C ends it with what is known so far.
+    seconds or ``"60s"``. An ``on_event`` that raises is not called again. Ctrl-C ends it with what is known so far.
 
     Raises UserError when the site, its tables, or an argument have to be fixed.
     """
@@ -91,7 +98,10 @@ def investigate(
         state = _prepare(knowledge, chosen, connections, mode, workers, on_event)
         state.until = None if limit is None else began + limit
         stopped = _run(state)
-        return write(state, stopped, now, time.monotonic() - began, _settings(context, mode, limit))
+        settings = _settings(context, mode, limit)
+        if state.watcher_failed:
+            settings["on_event"] = f"was not called again after it raised {state.watcher_failed}"
+        return write(state, stopped, now, time.monotonic() - began, settings)
     finally:
         connections.close()
 
@@ -124,18 +134,12 @@ def _prepare(
         name: f"no data: the site file names no {', '.join(kind)}" for name, kind in lacking.items() if kind
     }
     runnable = {name: probe for name, probe in probes.items() if name not in not_runnable}
-    for kind in sorted({kind for probe in runnable.values() for kind in probe.sources.values()}):
-        with contextlib.suppress(SickbayError) if kind != "predictions" else contextlib.nullcontext():
-            connections.get(kind)
+    if any("predictions" in probe.sources.values() for probe in runnable.values()):
+        connections.get("predictions")  # a table to be fixed ends the run; other systems connect when a probe asks
     built = network.build(list(knowledge.causes.values()), kinds, scenario=scenario.id)
-
-    def tell(event: Event) -> None:
-        if on_event is not None:
-            on_event(event)
-
     return State(
         knowledge, scenario, connections, beliefs.Belief(built), probes, dict(runnable), not_runnable, mode,
-        max(1, workers), None, tell,
+        max(1, workers), None, on_event,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any
 
 from sickbay.errors import SourceError, SourceForbidden, SourceGarbled, SourceTimeout, UserError
@@ -14,7 +15,7 @@ from sickbay.investigation.connections import Connections
 from sickbay.redact import redact, redact_all
 from sickbay.terms.change import Change
 from sickbay.terms.evidence import Evidence
-from sickbay.terms.finding import Finding, unknown
+from sickbay.terms.finding import CAP, Finding, unknown
 from sickbay.terms.probe import Probe
 
 
@@ -90,6 +91,15 @@ def _measure(run: Run, connections: Connections, options: dict[str, Any]) -> tup
     return "not reported: the probe ended without saying anything about it", Evidence()
 
 
+def attempt(call: Callable[[], None]) -> str:
+    """Make a call into code that is not ours; return what it raised, in one line, or an empty string."""
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001 - a stranger's crash must not sink the run; it is put in the record
+        return redact(f"{type(error).__name__}: {error}")
+    return ""
+
+
 def _take(run: Run, item: Any) -> str:
     """Take one reported item in; return what is wrong with it, or an empty string."""
     if isinstance(item, Change):
@@ -99,13 +109,15 @@ def _take(run: Run, item: Any) -> str:
         return f"garbage: the probe reported a {type(item).__name__}, not a finding"
     if item.id not in {kind.id for kind in run.probe.findings}:
         return f"garbage: the probe reported {item.id!r}, which it does not declare"
-    if item.log_ratio != item.log_ratio:
+    if not isinstance(item.log_ratio, Real) or item.log_ratio != item.log_ratio:
         return f"garbage: the probe reported {item.id!r} with a log ratio that is no number"
+    if item.status not in ("measured", "unknown"):
+        return f"garbage: the probe reported {item.id!r} as {item.status!r}, neither measured nor unknown"
     if item.status == "unknown" and (item.log_ratio != 0 or not item.reason):
         return f"garbage: {item.id!r} is unknown, but carries evidence or no reason"
     with run.guard:
         if not run.given_up:
-            run.findings[item.id] = redact_all(item)
+            run.findings[item.id] = redact_all(replace(item, log_ratio=max(-CAP, min(CAP, float(item.log_ratio)))))
     return ""
 
 

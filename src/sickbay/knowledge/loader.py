@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -49,7 +49,7 @@ class _Cause(_Part):
     basis: str
     group: str = ""
     shows: dict[str, str | _Strength]
-    scaled_by: dict[str, float] = Field(default_factory=dict)
+    scaled_by: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     remedies: tuple[str, ...] = ()
     prevention: str = ""
 
@@ -165,6 +165,10 @@ def _link(file: str, cause: str, finding: str, link: str | _Strength, basis: str
             hint=nearest(given.strength, STRENGTHS) or f"known: {', '.join(STRENGTHS)}",
         )
     word = STRENGTHS[given.strength]
+    if (given.on is None) != (given.of is None):
+        raise KnowledgeError(
+            f"{file}: cause.{cause}.shows.{finding}: on and of come together", hint="write on = 18, of = 20, or neither"
+        )
     if given.on is None or given.of is None:
         return Link(word, given.basis or basis)
     try:

@@ -249,7 +249,12 @@ def files(predictions: PredictionLog) -> Iterable[Finding]:
     problems = len(opened.unreadable) + len(opened.types_differ) + len(opened.missing_in)
     vanished = [name for name in predictions.kinds if name not in opened.columns]
     if problems + len(vanished) == 0:
-        yield measured(SCHEMA, -3.0, statistic=0.0, says=f"All {max(1, len(opened.files))} files of the log agree.")
+        if len(opened.files) > 1:
+            yield measured(SCHEMA, -3.0, statistic=0.0, says=f"All {len(opened.files)} files of the log agree.")
+        elif predictions.opened_reference is not None:
+            yield measured(SCHEMA, -3.0, statistic=0.0, says="The log has every column of the reference.")
+        else:
+            yield unknown(SCHEMA, "not applicable: the log is one table, and nothing is given to compare it with")
         return
     notes = [*predictions.notes, *(f"the log has no column {name!r}, which the reference has" for name in vanished)]
     yield measured(

@@ -25,6 +25,8 @@ from sickbay.stats.timeline import measure as measure_timeline
 
 T = TypeVar("T")
 
+FEWEST = 10
+"""Rows under which a window says nothing about anything."""
 SAMPLE = 20_000
 """Rows drawn from each side for what needs single rows."""
 MOST_FEATURES = 80
@@ -103,6 +105,8 @@ class Study:
         columns = [*self.features, *sorted(window.roles)]
         drawn = window.sample(columns, SAMPLE)
         total = len(drawn[columns[0]]) if columns else 0
+        if total < FEWEST:
+            raise SourceError(f"too few rows: {total} in the window {window.name or 'of the log'}; needs {FEWEST}")
         return Frame(drawn, self.log.kinds, total)
 
     @property
@@ -180,11 +184,17 @@ class Study:
         return self._once("clean", self._clean)
 
     def _clean(self) -> list[str]:
-        kept = [name for name in self.features if name not in self.broken and not self._like_a_clock(name)]
+        fit = [name for name in self.features if name not in self.broken and self._learnable(name)]
+        kept = [name for name in fit if not self._like_a_clock(name)]
         if len(kept) <= MOST_FEATURES:
             return kept
         moved = {name: breakage.ks(*self._codes(name)) for name in kept}
         return sorted(sorted(kept, key=lambda name: -moved[name])[:MOST_FEATURES])
+
+    def _learnable(self, name: str) -> bool:
+        """Return whether both halves of the baseline hold a value: boosted trees cannot be fitted on nulls alone."""
+        known = np.isfinite(self.encoded([name])[0][:, 0])
+        return bool(known[::2].any() and known[1::2].any())
 
     def _codes(self, name: str) -> tuple[Floats, Floats]:
         before, now = (side[:, 0][np.isfinite(side[:, 0])] for side in self.encoded([name]))
@@ -238,7 +248,8 @@ class Study:
 
         def find() -> list[str]:
             kept = [*self.clean, *self.broken]
-            return [name for name in self.features if name in kept and not self._like_a_clock(name)]
+            fit = [name for name in self.features if name in kept and self._learnable(name)]
+            return [name for name in fit if not self._like_a_clock(name)]
 
         return self._once("answer columns", find)
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import numpy as np
 
 from sickbay.config import Model, choose_model
-from sickbay.errors import SickbayError, TableError
+from sickbay.errors import SickbayError, SourceError, TableError
 from sickbay.registry import source
 from sickbay.sources import roles
 from sickbay.sources.context import Check, Context
-from sickbay.sources.tables import Opened, columns_of, connection, open_table, quote, source_error
+from sickbay.sources.tables import Opened, connection, open_table, quote, source_error
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +28,8 @@ Kind = Literal["number", "category"]
 FUTURE_TOLERANCE = timedelta(hours=1)
 CHUNK = 100
 """Columns aggregated in one query; more columns mean more queries, each reading only its own columns."""
+WIDE, COPIED = 400, 20_000_000
+"""From so many features on, a table of at most so many cells is copied into the engine instead of being a view."""
 CELLS = 1_500_000
 """Upper bound of rows × columns of one sample: keeps memory flat when tables are wide."""
 
@@ -120,6 +122,8 @@ class PredictionLog:
     _memory: dict[Any, tuple[bool, Any]] = field(default_factory=dict)
     _locks: dict[Any, threading.Lock] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
+    _cursors: dict[int, duckdb.DuckDBPyConnection] | None = field(default_factory=dict)
+    """Cursors with a query under way; None once closed."""
 
     @classmethod
     def configured(cls, context: Context) -> bool:
@@ -159,9 +163,17 @@ class PredictionLog:
         return checks
 
     def close(self) -> None:
-        """Close the embedded engine; a query that still runs is interrupted."""
-        self.con.interrupt()
-        self.con.close()
+        """Close the embedded engine; a query that still runs is interrupted, and not waited for."""
+        import duckdb
+
+        with self._guard:
+            running, self._cursors = self._cursors or {}, None
+        for cursor in running.values():
+            cursor.interrupt()
+        try:
+            self.con.close()
+        except duckdb.Error:
+            return  # a query has not noticed yet: the engine is freed when its thread lets go of it
 
     def window(self, start: datetime | None, end: datetime | None, name: str = "") -> Window:
         """Return the rows of the log from ``start`` (included) to ``end`` (excluded)."""
@@ -212,11 +224,25 @@ class PredictionLog:
         """Run SQL and return column → array; nulls become NaN (numbers) or None. SourceGarbled when it fails."""
         import duckdb
 
+        cursor = self._cursor()
         try:
-            columns = self.con.cursor().execute(sql).fetchnumpy()
+            columns = cursor.execute(sql).fetchnumpy()
         except duckdb.Error as error:
             raise source_error(error, f"reading {self.opened.says}") from error
+        finally:
+            with self._guard:
+                if self._cursors is not None:
+                    self._cursors.pop(id(cursor), None)
         return {name: _plain(values) for name, values in columns.items()}
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a cursor of its own for one query; one at a time, as the connection refuses calls side by side."""
+        with self._guard:
+            if self._cursors is None:
+                raise SourceError(f"the log of {self.model} is closed: the investigation has ended")
+            cursor = self.con.cursor()
+            self._cursors[id(cursor)] = cursor
+            return cursor
 
     def once(self, key: Any, compute: Callable[[], T]) -> T:
         """Return ``compute()``, done once per connection and key; an error is remembered and raised to all who ask."""
@@ -260,10 +286,13 @@ def _connect(cls: type[Log], con: duckdb.DuckDBPyConnection, name: str, settings
         _view(con, "reference", reference, there, kinds, codes)
         reference_roles = roles.usable(con, "reference", codes.task)
         if con.execute("SELECT count(*) FROM reference").fetchall()[0][0] == 0:
-            raise TableError(f"{key}.reference: {reference.says} has no rows")
+            raise TableError(
+                f"{key}.reference: {reference.says} has no rows",
+                hint="leave the key out, and the log before the change stands in for it",
+            )
     rows, first, last, future = _span(con, context, used)
     if rows == 0:
-        raise TableError(f"{key}.predictions: {opened.says} has no rows")
+        raise TableError(f"{key}.predictions: {opened.says} has no rows", hint="name the files that hold predictions")
     if future:
         notes.append(f"{future:,} rows are dated in the future and left out")
     since, until = _asked(context, first, last)
@@ -295,10 +324,18 @@ def _view(
     place = "coalesce(epoch_us(__time), 0)" if "__time" in columns else "0"
     inner = f"SELECT {', '.join(parts)}, __row FROM {quote(opened.view)}"
     loss = roles.loss_of(codes.task, {part.rpartition(" AS ")[2] for part in parts})
+    kept = "TABLE" if _wide_and_small(con, opened, len(kinds)) else "VIEW"
     con.execute(
-        f"CREATE OR REPLACE VIEW {quote(view)} AS SELECT *, {loss} AS __loss, {place} AS __place FROM ({inner})"
+        f"CREATE OR REPLACE {kept} {quote(view)} AS SELECT *, {loss} AS __loss, {place} AS __place FROM ({inner})"
     )
-    columns_of(con, view)
+
+
+def _wide_and_small(con: duckdb.DuckDBPyConnection, opened: Opened, features: int) -> bool:
+    """Return whether to copy rather than look through: every query over a view plans every column of it anew."""
+    if features < WIDE:
+        return False
+    rows = con.execute(f"SELECT count(*) FROM {quote(opened.view)}").fetchall()[0][0]
+    return int(rows) * features <= COPIED
 
 
 def _span(
@@ -329,14 +366,18 @@ def _asked(context: Context, first: datetime | None, last: datetime | None) -> t
     end = min(until, last) if until else last
     if until is not None and until <= first:
         raise TableError(
-            f"--until {until:%Y-%m-%d %H:%M}Z lies before the first row of the log ({first:%Y-%m-%d %H:%M}Z)"
+            f"--until {until:%Y-%m-%d %H:%M}Z lies before the first row of the log ({first:%Y-%m-%d %H:%M}Z)",
+            hint=f"the newest row is of {last:%Y-%m-%d %H:%M}Z",
         )
     since = context.since
     if isinstance(since, timedelta):
         since = end - since
     since = _naive(since) if since else None
     if since is not None and since >= end:
-        raise TableError(f"--since {since:%Y-%m-%d %H:%M}Z lies after the last row of the log ({end:%Y-%m-%d %H:%M}Z)")
+        raise TableError(
+            f"--since {since:%Y-%m-%d %H:%M}Z lies after the last row of the log ({end:%Y-%m-%d %H:%M}Z)",
+            hint=f"the oldest row is of {first:%Y-%m-%d %H:%M}Z",
+        )
     return since, until
 
 

@@ -128,7 +128,9 @@ def find_files(address: str, base: Path, *, key: str) -> list[Path]:
     if full.is_dir():
         files = sorted(f for f in full.rglob("*") if f.is_file() and _reader(f) and not _hidden(f, full))
         if not files:
-            raise TableError(f"{key}: the directory {address} holds no Parquet, CSV or JSON file")
+            raise TableError(
+                f"{key}: the directory {address} holds no Parquet, CSV or JSON file", hint=f"looked in {full}"
+            )
         return files
     if not full.exists():
         raise TableError(f"{key}: there is no file {address}", hint=f"looked for {full}")
@@ -172,7 +174,9 @@ def _open_files(con: duckdb.DuckDBPyConnection, view: str, address: str, base: P
     if not good:
         name, reason = next(iter(bad.items()))
         more = f" (and {len(bad) - 1} more files)" if len(bad) > 1 else ""
-        raise TableError(f"{key}: {name} cannot be read: {reason}{more}")
+        raise TableError(
+            f"{key}: {name} cannot be read: {reason}{more}", hint="write it again, or name files that can be read"
+        )
     opened = _create_view(con, view, reader, good, address)
     opened.unreadable = bad
     if reader == "read_parquet" and len(good) > 1:

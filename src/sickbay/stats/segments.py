@@ -68,7 +68,7 @@ def mix(before: Array, now: Array, loss: Floats, loss_cells: Array) -> Mix:
     bias = (k - 1) * (1 / n + 1 / m) / (8 * np.log(2))
     divergence = jensen_shannon(p, q)
     position = {str(level): i for i, level in enumerate(levels)}
-    at = np.array([position.get(str(cell), -1) for cell in loss_cells])
+    at = np.array([position.get(str(cell), -1) for cell in loss_cells], dtype=np.int64)
     known = at >= 0
     rows = np.bincount(at[known], minlength=k).astype(np.float64)
     sums = np.bincount(at[known], weights=loss[known], minlength=k)
