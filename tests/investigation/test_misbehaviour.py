@@ -23,7 +23,7 @@ from sickbay.errors import (
     UnknownNameError,
     UserError,
 )
-from sickbay.investigation import Event, ProbeEnded, doctor, investigate, run_probe
+from sickbay.investigation import Event, ProbeEnded, doctor, investigate, loop, run_probe
 from sickbay.terms.change import Change
 from sickbay.terms.diagnosis import Diagnosis
 from sickbay.terms.evidence import Evidence
@@ -187,6 +187,19 @@ def test_nothing_measured_is_not_confident(ward: Ward) -> None:
     diagnosis = ask()
     assert diagnosis.stopped == "exhausted"
     assert diagnosis.coverage == 0
+
+
+def test_unlikely_causes_are_no_reason_to_be_confident_before_anything_was_measured(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = ward.knowledge()
+    rare = {name: replace(cause, prior=0.001) for name, cause in known.causes.items()}
+    monkeypatch.setattr(loop.loader, "load", lambda: replace(known, causes=rare))
+    ward.probe("crash", raising(ValueError("x")), "hot", "wet")
+    assert ask().stopped == "exhausted"
+    assert ask(mode="balanced").stopped == "exhausted"
+    ward.probe("sound", saying(measured("cold", -3.0), measured("smoke", -3.0)), "cold", "smoke")
+    assert ask().stopped == "confident"
 
 
 def test_connections_are_closed_at_the_end_even_after_a_crash(ward: Ward) -> None:
