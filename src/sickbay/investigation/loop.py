@@ -149,7 +149,7 @@ def _run(state: State) -> Stopped:
             if name in state.waiting and not _out_of_time(state):
                 _start(state, name)
         while True:
-            stage = stopping.stage(state.belief)
+            stage = _stage(state)
             if _out_of_time(state):
                 _give_up_all(state, "timed out: the time budget was used up")
                 return "budget"
@@ -162,6 +162,13 @@ def _run(state: State) -> Stopped:
     except KeyboardInterrupt:
         _give_up_all(state, "interrupted: the investigation was stopped by hand")
         return "interrupted"
+
+
+def _stage(state: State) -> stopping.Stage:
+    """Return how far the belief has come: open while nothing was measured, however unlikely every cause may be."""
+    if not any(finding.status == "measured" for finding in state.belief.taken.values()):
+        return "open"
+    return stopping.stage(state.belief)
 
 
 def _out_of_choices(state: State) -> Stopped:
