@@ -263,6 +263,14 @@ def test_probes_that_cannot_finish_in_the_budget_are_not_started(ward: Ward) -> 
     assert diagnosis.stopped == "budget"
 
 
+def test_probes_that_were_not_worth_their_cost_are_no_lack_of_time(ward: Ward) -> None:
+    ward.probe("sound", saying(measured("wet", 0.1)), "wet")
+    ward.probe("idle", saying(measured("linked-with-nothing", 1.0)), "linked-with-nothing")
+    diagnosis = ask(mode="balanced", budget=60)
+    assert diagnosis.stopped == "exhausted"
+    assert "worth its cost" in next(m.reason for m in diagnosis.missing if m.finding == "linked-with-nothing")
+
+
 def test_a_watcher_that_raises_does_not_sink_the_run(ward: Ward) -> None:
     ward.probe("sound", saying(measured("wet", 4.0)), "wet")
 
