@@ -173,7 +173,10 @@ def _stage(state: State) -> stopping.Stage:
 
 def _out_of_choices(state: State) -> Stopped:
     """Nothing more is worth starting: exhausted, unless only time kept probes from starting."""
-    return "budget" if state.waiting and state.until is not None else "exhausted"
+    if state.until is None:
+        return "exhausted"
+    left = state.until - time.monotonic()
+    return "budget" if any(probe.seconds > left for probe in state.waiting.values()) else "exhausted"
 
 
 def _start_best(state: State, stage: stopping.Stage) -> bool:
