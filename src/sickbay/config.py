@@ -139,7 +139,9 @@ def resolve(value: str, base: Path, environ: Mapping[str, str], *, key: str) -> 
         try:
             return Resolved(path.read_text(encoding="utf-8").strip(), True)
         except OSError as error:
-            raise SiteFileError(f"{key} asks for the file {path}: {error.strerror}") from None
+            raise SiteFileError(
+                f"{key} asks for the file {path}: {error.strerror}", hint="relative paths start at the site file"
+            ) from None
     return Resolved(value, False)
 
 

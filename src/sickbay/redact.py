@@ -27,13 +27,13 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), MASK),
     (
         re.compile(
-            r"(?P<key>\b(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key)\b[\"']?\s*[=:]\s*)"
+            r"(?P<key>(?:password|passwd|pwd|secret|token|(?:api|access|secret|private|account)[_-]?key)\b[\"']?\s*[=:]\s*)"
             r"(?P<quote>[\"']?)[^\s\"',;&)]+(?P=quote)",
             re.I,
         ),
         r"\g<key>" + MASK,
     ),
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.S), MASK),
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S), MASK),
 )
 
 

@@ -23,7 +23,7 @@ from sickbay.errors import (
     UnknownNameError,
     UserError,
 )
-from sickbay.investigation import Event, ProbeEnded, doctor, investigate, run_probe
+from sickbay.investigation import Event, ProbeEnded, doctor, investigate, loop, run_probe
 from sickbay.terms.change import Change
 from sickbay.terms.diagnosis import Diagnosis
 from sickbay.terms.evidence import Evidence
@@ -189,6 +189,19 @@ def test_nothing_measured_is_not_confident(ward: Ward) -> None:
     assert diagnosis.coverage == 0
 
 
+def test_unlikely_causes_are_no_reason_to_be_confident_before_anything_was_measured(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = ward.knowledge()
+    rare = {name: replace(cause, prior=0.001) for name, cause in known.causes.items()}
+    monkeypatch.setattr(loop.loader, "load", lambda: replace(known, causes=rare))
+    ward.probe("crash", raising(ValueError("x")), "hot", "wet")
+    assert ask().stopped == "exhausted"
+    assert ask(mode="balanced").stopped == "exhausted"
+    ward.probe("sound", saying(measured("cold", -3.0), measured("smoke", -3.0)), "cold", "smoke")
+    assert ask().stopped == "confident"
+
+
 def test_connections_are_closed_at_the_end_even_after_a_crash(ward: Ward) -> None:
     ward.probe("crash", raising(ValueError("x")), "hot")
     ask()
@@ -248,6 +261,14 @@ def test_probes_that_cannot_finish_in_the_budget_are_not_started(ward: Ward) -> 
     diagnosis = ask(budget=30)
     assert diagnosis.findings == ()
     assert diagnosis.stopped == "budget"
+
+
+def test_probes_that_were_not_worth_their_cost_are_no_lack_of_time(ward: Ward) -> None:
+    ward.probe("sound", saying(measured("wet", 0.1)), "wet")
+    ward.probe("idle", saying(measured("linked-with-nothing", 1.0)), "linked-with-nothing")
+    diagnosis = ask(mode="balanced", budget=60)
+    assert diagnosis.stopped == "exhausted"
+    assert "worth its cost" in next(m.reason for m in diagnosis.missing if m.finding == "linked-with-nothing")
 
 
 def test_a_watcher_that_raises_does_not_sink_the_run(ward: Ward) -> None:

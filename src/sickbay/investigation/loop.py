@@ -149,7 +149,7 @@ def _run(state: State) -> Stopped:
             if name in state.waiting and not _out_of_time(state):
                 _start(state, name)
         while True:
-            stage = stopping.stage(state.belief)
+            stage = _stage(state)
             if _out_of_time(state):
                 _give_up_all(state, "timed out: the time budget was used up")
                 return "budget"
@@ -164,9 +164,19 @@ def _run(state: State) -> Stopped:
         return "interrupted"
 
 
+def _stage(state: State) -> stopping.Stage:
+    """Return how far the belief has come: open while nothing was measured, however unlikely every cause may be."""
+    if not any(finding.status == "measured" for finding in state.belief.taken.values()):
+        return "open"
+    return stopping.stage(state.belief)
+
+
 def _out_of_choices(state: State) -> Stopped:
     """Nothing more is worth starting: exhausted, unless only time kept probes from starting."""
-    return "budget" if state.waiting and state.until is not None else "exhausted"
+    if state.until is None:
+        return "exhausted"
+    left = state.until - time.monotonic()
+    return "budget" if any(probe.seconds > left for probe in state.waiting.values()) else "exhausted"
 
 
 def _start_best(state: State, stage: stopping.Stage) -> bool:

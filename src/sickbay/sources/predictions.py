@@ -16,6 +16,7 @@ from sickbay.registry import source
 from sickbay.sources import roles
 from sickbay.sources.context import Check, Context
 from sickbay.sources.tables import Opened, connection, open_table, quote, source_error
+from sickbay.sources.views import view
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,8 +29,6 @@ Kind = Literal["number", "category"]
 FUTURE_TOLERANCE = timedelta(hours=1)
 CHUNK = 100
 """Columns aggregated in one query; more columns mean more queries, each reading only its own columns."""
-WIDE, COPIED = 400, 20_000_000
-"""From so many features on, a table of at most so many cells is copied into the engine instead of being a view."""
 CELLS = 1_500_000
 """Upper bound of rows × columns of one sample: keeps memory flat when tables are wide."""
 
@@ -274,7 +273,7 @@ def _connect(cls: type[Log], con: duckdb.DuckDBPyConnection, name: str, settings
     kinds, left_out = roles.features(con, settings, opened, reference, found.columns)
     codes = roles.class_codes(con, settings, found, opened, reference, key)
     notes = [*found.notes, *codes.notes, *_file_notes(opened)]
-    _view(con, "log", opened, found.columns, kinds, codes)
+    view(con, "log", opened, found.columns, kinds, codes)
     con.execute(
         "CREATE OR REPLACE VIEW odd AS SELECT l.*, "
         + f"{roles.time_of(con, opened, found.columns)} AS __time, 0 AS __place FROM raw_log l"
@@ -283,7 +282,7 @@ def _connect(cls: type[Log], con: duckdb.DuckDBPyConnection, name: str, settings
     reference_roles: frozenset[str] = frozenset()
     if reference is not None:
         there = {role: column for role, column in found.columns.items() if column in reference.columns}
-        _view(con, "reference", reference, there, kinds, codes)
+        view(con, "reference", reference, there, kinds, codes)
         reference_roles = roles.usable(con, "reference", codes.task)
         if con.execute("SELECT count(*) FROM reference").fetchall()[0][0] == 0:
             raise TableError(
@@ -301,41 +300,6 @@ def _connect(cls: type[Log], con: duckdb.DuckDBPyConnection, name: str, settings
         kinds=kinds, left_out=left_out, roles=used, reference_roles=reference_roles, notes=tuple(notes),
         first=first, last=last, rows=rows, future_rows=future, since=since, until=until,
     )  # fmt: skip
-
-
-def _view(
-    con: duckdb.DuckDBPyConnection,
-    view: str,
-    opened: Opened,
-    columns: Mapping[str, str],
-    kinds: Mapping[str, Kind],
-    codes: roles.Codes,
-) -> None:
-    """Create the view that everything reads: roles under fixed names, features cleaned, NaN and infinity as null."""
-    parts = [f"{sql} AS {role}" for role, sql in roles.expressions(con, opened, columns, codes).items()]
-    for name, kind in kinds.items():
-        if name not in opened.columns:
-            parts.append(f"NULL::{'DOUBLE' if kind == 'number' else 'VARCHAR'} AS {quote(name)}")
-        elif kind == "number":
-            value = f"TRY_CAST({quote(name)} AS DOUBLE)"
-            parts.append(f"CASE WHEN isfinite({value}) THEN {value} END AS {quote(name)}")
-        else:
-            parts.append(f"CAST({quote(name)} AS VARCHAR) AS {quote(name)}")
-    place = "coalesce(epoch_us(__time), 0)" if "__time" in columns else "0"
-    inner = f"SELECT {', '.join(parts)}, __row FROM {quote(opened.view)}"
-    loss = roles.loss_of(codes.task, {part.rpartition(" AS ")[2] for part in parts})
-    kept = "TABLE" if _wide_and_small(con, opened, len(kinds)) else "VIEW"
-    con.execute(
-        f"CREATE OR REPLACE {kept} {quote(view)} AS SELECT *, {loss} AS __loss, {place} AS __place FROM ({inner})"
-    )
-
-
-def _wide_and_small(con: duckdb.DuckDBPyConnection, opened: Opened, features: int) -> bool:
-    """Return whether to copy rather than look through: every query over a view plans every column of it anew."""
-    if features < WIDE:
-        return False
-    rows = con.execute(f"SELECT count(*) FROM {quote(opened.view)}").fetchall()[0][0]
-    return int(rows) * features <= COPIED
 
 
 def _span(
