@@ -10,7 +10,7 @@ from pathlib import Path
 SRC = Path(__file__).resolve().parent.parent / "src" / "sickbay"
 FILES = sorted(SRC.rglob("*.py"))
 LONGEST = 400
-OUTGROWN = {"probes/study.py": 470}
+OUTGROWN: dict[str, int] = {}
 """Files over the limit, with a ceiling that may only fall: the shared study of a log wants a second room."""
 CATCHERS = {"investigation/runner.py", "cli/__init__.py"}
 """The probe runner and the outermost door."""

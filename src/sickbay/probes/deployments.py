@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from sickbay.probes.answering import NONE, answered_normally, measure_groups
-from sickbay.probes.study import Study, find_onset, study
+from sickbay.probes.study import Study, study
+from sickbay.probes.windows import find_onset
 from sickbay.registry import probe
 from sickbay.sources.predictions import PredictionLog
 from sickbay.stats import groups, table

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sickbay.probes.study import Study, find_onset, need_rows, study
+from sickbay.probes.study import Study, need_rows, study
+from sickbay.probes.windows import find_onset
 from sickbay.registry import probe
 from sickbay.sources.predictions import PredictionLog
 from sickbay.stats import table
