@@ -254,5 +254,5 @@ def _settings(context: Context, mode: str, limit: float | None) -> dict[str, Any
         "since": str(context.since) if context.since is not None else None,
         "until": context.until,
         "mode": mode,
-        "budget_seconds": limit,
+        "budget": limit,
     }

@@ -300,6 +300,9 @@ def again(diagnosis: Diagnosis) -> str:
     """Return the command that runs the same investigation again."""
     parts = ["sickbay", "investigate", *([diagnosis.scenario] if diagnosis.scenario else [])]
     settings: Mapping[str, Any] = diagnosis.settings
+    site = settings.get("site")
+    if isinstance(site, str) and site.endswith(".toml") and site != "sickbay.toml":
+        parts += ["--site", _quoted(site)]
     for name in ("model", "since", "until", "budget", "mode"):
         if settings.get(name) is not None:
             parts += [f"--{name}", _quoted(setting(name, settings[name]))]

@@ -27,9 +27,9 @@ def attract_harder_customers(system: ScoringSystem, *, seed: int, strength: floa
         lean = difficulty(system, batch)
         return np.exp((0.8 + 2.2 * strength) * batch.ramp * np.clip(lean, -3, 3))
 
-    system.prefers = weight
+    take_out = system.prefer(weight)
     yield
-    system.prefers = None
+    take_out()
 
 
 @fault(produces="data-drift", system="fraud")
@@ -65,9 +65,9 @@ def win_weak_market(system: ScoringSystem, *, seed: int, strength: float) -> Ite
         lean = np.array([excess.get(_cell(batch, segments, i), 0.0) for i in range(batch.rows)]) / top
         return np.exp((1.2 + 3.2 * strength) * batch.ramp * np.clip(lean, 0, 1))
 
-    system.prefers = weight
+    take_out = system.prefer(weight)
     yield
-    system.prefers = None
+    take_out()
 
 
 def _cell(batch: Batch, segments: tuple[str, ...], row: int) -> tuple[str, ...]:

@@ -77,8 +77,8 @@ class ScoringSystem:
         self.hooks: dict[Stage, list[Hook]] = {
             stage: [] for stage in ("traffic", "inputs", "truth", "features", "routing", "model", "answer", "labels")
         }
-        self.prefers: Callable[[Batch], Floats] | None = None
-        """Weight of each candidate after the onset, set by faults that change who comes, not what is true of them."""
+        self.preferences: list[Callable[[Batch], Floats]] = []
+        """Weights of candidates after the onset, from faults that change who comes, not what is true of them."""
         self.history = self._history()
         train_part, self.reference = _split(self.history)
         self.models: dict[str, Model] = {"2025.11": train(train_part, seed=seed)}
@@ -92,6 +92,11 @@ class ScoringSystem:
         """Hang a function in; the returned function takes it out again."""
         self.hooks[stage].append(function)
         return lambda: self.hooks[stage].remove(function)
+
+    def prefer(self, weight: Callable[[Batch], Floats]) -> Callable[[], None]:
+        """Let a fault choose among candidates; several choose together. The returned function takes it out again."""
+        self.preferences.append(weight)
+        return lambda: self.preferences.remove(weight)
 
     @property
     def onset(self) -> datetime:
@@ -132,7 +137,7 @@ class ScoringSystem:
 
     def _traffic(self) -> Batch:
         s = self.settings
-        candidates = s.rows * (CANDIDATES if self.prefers else 1)
+        candidates = s.rows * (CANDIDATES if self.preferences else 1)
         times, columns = self.world.rows(s, self.seed, candidates, history=False)
         onset = np.datetime64(self.onset, "us")
         after = times >= onset
@@ -140,8 +145,9 @@ class ScoringSystem:
         ramp = np.clip((times - onset).astype(float) / length, 0.0, 1.0) * after
         batch = Batch(times, columns, after, ramp)
         self._apply("traffic", batch)
-        if self.prefers is not None:
-            batch.keep(self._choose(batch, self.prefers(batch)))
+        if self.preferences:
+            weight = np.prod([prefer(batch) for prefer in self.preferences], axis=0)
+            batch.keep(self._choose(batch, weight))
         return batch
 
     def _choose(self, batch: Batch, weight: Floats) -> Array:
