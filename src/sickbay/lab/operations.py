@@ -7,8 +7,7 @@ must remember between two commands lies in ``.lab/``, which no site file names.
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -150,15 +149,6 @@ def open_lab(directory: str | Path) -> Lab:
     return Lab(path, state["system"], state["seed"], Settings(**settings), [Broken(**b) for b in state["broken"]])
 
 
-def stop(directory: str | Path) -> None:
-    """Remove what the lab made in a directory, and nothing else."""
-    lab = open_lab(directory)
-    for name in ("predictions", ".lab"):
-        shutil.rmtree(lab.directory / name, ignore_errors=True)
-    for name in ("sickbay.toml", "reference.parquet"):
-        (lab.directory / name).unlink(missing_ok=True)
-
-
 @contextmanager
 def in_force(fault: Fault, system: ScoringSystem, broken: Broken) -> Iterator[None]:
     """Break a system on entry; heal it on exit, also after an error."""
@@ -169,14 +159,3 @@ def in_force(fault: Fault, system: ScoringSystem, broken: Broken) -> Iterator[No
     finally:
         for _ in act:  # resumes the generator behind its yield: that is where it heals
             raise RuntimeError(f"the fault {fault.name} yields more than once")
-
-
-@contextmanager
-def broken_lab(lab: Lab, names: Sequence[str], *, seed: int = 0, strength: float = 0.7) -> Iterator[Lab]:
-    """Break a lab with these faults for the length of a ``with`` block; it is healed also after an error."""
-    try:
-        for name in names:
-            lab.break_(name, seed=seed, strength=strength)
-        yield lab
-    finally:
-        lab.heal()
