@@ -69,13 +69,15 @@ def command(door: Door, paths: tuple[Path, ...], target: Path, force: bool, as_j
 
 
 def addresses(places: Sequence[Path]) -> list[Path]:
-    """Return files and globs of tables: a directory of several tables of one kind counts as one table."""
+    """Return files, globs and directories of tables: several files of one kind, or partitions, count as one table."""
     result: list[Path] = []
     for place in places:
         if place.is_file():
             result.append(place)
             continue
         for directory in [place, *sorted(p for p in place.rglob("*") if p.is_dir() and _open(p, place))][:200]:
+            if any(child.is_dir() and "=" in child.name for child in directory.iterdir()):
+                result.append(directory)  # partitioned: date=2026-01-05/… and its like
             result += _in(directory)
     return sorted(set(result))
 
@@ -152,7 +154,9 @@ def _in(directory: Path) -> list[Path]:
 
 def _open(directory: Path, below: Path) -> bool:
     parts = directory.relative_to(below).parts
-    return len(parts) <= 3 and not any(part.startswith((".", "__")) or part == "node_modules" for part in parts)
+    return len(parts) <= 3 and not any(
+        part.startswith((".", "__")) or part == "node_modules" or "=" in part for part in parts
+    )
 
 
 def _like_a_log(table: Candidate) -> float:

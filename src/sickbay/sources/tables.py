@@ -95,7 +95,7 @@ def peek(path: str | Path, rows: int = 2000) -> tuple[list[str], list[str], list
     con = connection()
     try:
         opened = open_table(con, "peeked", path, Path.cwd(), key=str(path))
-        names = [name for name in opened.columns if name != "__row"]
+        names = [name for name in opened.columns if name != "__row" and name not in opened.partitions]
         wanted = ", ".join(quote(name) for name in names)
         return (
             names,
