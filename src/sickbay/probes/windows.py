@@ -83,7 +83,8 @@ def choose_windows(s: Study) -> Windows:
     moments = s.timeline.moments()
     if found is not None:
         start = moments[found.at]
-        before_end = moments[found.low]
+        # the instant mostly lies inside a bucket: that one belongs to neither side
+        before_end = moments[max(found.low - 1, 1)]
         if found.instant < 0 and found.width > 2:  # a slope: compare its outside with its upper half
             start = moments[min(found.ramp_start + found.width // 2, len(moments) - 2)]
             before_end = moments[max(found.ramp_start, 1)]

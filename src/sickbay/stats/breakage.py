@@ -16,6 +16,8 @@ CONTINUOUS = 30
 """Distinct baseline values from which a number counts as continuous, so that one value taking over is odd."""
 SCALE = 4.0
 """Smallest factor (or its inverse) that counts as a change of unit rather than as inflation."""
+UNITS = (7.0, 10.0, 12.0, 24.0, 60.0, 100.0, 1000.0, 3600.0, 86400.0, 1e6)
+"""Factors between the units in which the same thing is often written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +129,35 @@ def _spike(s: Sides) -> Breakage | None:
 
 
 def _scale(s: Sides) -> Breakage | None:
-    """All values multiplied by one factor: a unit, or a sign."""
-    b, c = s.baseline[s.baseline != 0], s.current[s.current != 0]
-    if len(b) < 50 or len(c) < 50:
+    """A share of the values, or all, multiplied by one factor: a unit, or a sign.
+
+    The current distribution function is fitted as a mixture of the baseline's own and the baseline's times a factor.
+    """
+    if len(s.baseline) < 50 or len(s.current) < 50 or s.baseline.std() == 0:
         return None
-    factor = float(np.median(np.abs(c)) / np.median(np.abs(b)))
-    if np.sign(np.median(c)) != np.sign(np.median(b)):
-        factor = -factor
-    if factor == 0 or not np.isfinite(factor):
-        return None
-    raw, scaled = ks(s.baseline, s.current), ks(s.baseline, s.current / factor)
-    changed = abs(factor) >= SCALE or abs(factor) <= 1 / SCALE or (factor < 0 and np.mean(s.baseline < 0) < 0.02)
-    effect = raw - 3 * scaled if changed else 0.0
-    return Breakage(
-        s.name, "scale", effect, grade(effect, s.error, 0.2), f"values × {factor:.3g} (as before once divided)"
-    )
+    usual, now = float(np.median(np.abs(s.baseline))), float(np.median(np.abs(s.current)))
+    factors = [*UNITS, *(1 / unit for unit in UNITS), *([-1.0] if np.mean(s.baseline < 0) < 0.02 else [])]
+    if usual > 0 and now > 0 and not 1 / SCALE < now / usual < SCALE:
+        factors.append(now / usual)
+    points = np.quantile(np.concatenate([s.baseline, s.current]), np.linspace(0.002, 0.998, 200))
+    before, after = _cumulated(s.baseline, points), _cumulated(s.current, points)
+    raw = float(np.max(np.abs(after - before)))
+    best = (0.0, 1.0, 0.0)
+    for factor in factors:
+        pull = _cumulated(s.baseline * factor, points) - before
+        power = float(np.dot(pull, pull))
+        share = float(np.clip(np.dot(after - before, pull) / power, 0.0, 1.0)) if power > 0 else 0.0
+        effect = raw - 3 * float(np.max(np.abs(after - before - share * pull)))
+        if share >= 0.1 and effect > best[0]:
+            best = (effect, factor, share)
+    effect, factor, share = best
+    says = f"{share:.0%} of the values × {factor:.3g}"
+    return Breakage(s.name, "scale", effect, grade(effect, s.error, 0.12), says)
+
+
+def _cumulated(values: Floats, points: Floats) -> Floats:
+    """Return the share of values at or below each point."""
+    return np.searchsorted(np.sort(values), points, "right") / len(values)
 
 
 def _far_out(s: Sides) -> Breakage | None:

@@ -55,9 +55,10 @@ def drift_unused_input(system: ScoringSystem, *, seed: int, strength: float) -> 
     def move(batch: Batch, _: ScoringSystem) -> None:
         unused = [name for name in batch.columns if name.startswith("signal_")] or ["basket_items"]
         values = batch.columns[unused[-1]].astype(np.float64)
-        moved = values + batch.ramp * (0.3 + 0.9 * strength) * values.std()
-        whole = bool(np.all(values == np.round(values)))  # a count stays a count, or it would be broken, not drifted
-        batch.columns[unused[-1]] = np.round(moved) if whole else moved
+        shift = batch.ramp * (0.3 + 0.9 * strength) * values.std()
+        if np.all(values == np.round(values)):  # a count stays a count, or it would be broken, not drifted
+            shift = stream(seed, "unused").poisson(shift).astype(np.float64)
+        batch.columns[unused[-1]] = values + shift
 
     yield from hung(system, "inputs", move)
 
