@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sickbay.stats import arrivals, breakage, drift, grading, labels, onset, profile, segments, shift
+from sickbay.stats import arrivals, breakage, grading, labels, onset, segments, shift
 from sickbay.stats.answers import threshold
 
 rng = np.random.default_rng(7)
@@ -73,28 +73,6 @@ def test_no_change_is_no_onset():
 
 def test_too_short_a_series_has_no_onset():
     assert onset.find(np.array([0.1, 0.2, 0.3]), np.ones(3)) is None
-
-
-def column(values, edges):
-    counts = np.histogram(values, np.concatenate([[-np.inf], edges, [np.inf]]))[0].astype(float)
-    return profile.Column("x", len(values), 0.0, counts, edges)
-
-
-def test_drift_measures_agree_with_their_definitions():
-    edges = np.array([0.0, 1.0])
-    a, b = column(np.array([-1, 0.5, 0.5, 2.0]), edges), column(np.array([-1, -1, 0.5, 2.0]), edges)
-    p, q = a.shares, b.shares
-    assert drift.population_stability(p, q, 4, 4) == pytest.approx(float(np.sum((q - p) * np.log(q / p))))
-    assert drift.jensen_shannon(p, p) == 0
-    assert drift.jensen_shannon(np.array([1.0, 0.0]), np.array([0.0, 1.0])) == pytest.approx(1.0)
-
-
-def test_sampling_alone_is_not_drift():
-    edges = np.linspace(-2, 2, 30)
-    found = [
-        drift.compare(column(rng.normal(size=3000), edges), column(rng.normal(size=800), edges)).js for _ in range(30)
-    ]
-    assert np.mean(found) < 0.03
 
 
 def test_a_shift_is_told_and_its_absence_too():

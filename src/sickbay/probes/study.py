@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sickbay.errors import SourceError
 from sickbay.probes.windows import FEWEST, Windows, choose_windows, mean_loss, practical_loss
 from sickbay.sources.predictions import PredictionLog, Window
-from sickbay.stats import breakage, encoding, profile, segments, shift, table
+from sickbay.stats import bins, breakage, encoding, profile, profiling, segments, shift, table
 from sickbay.stats.answers import Answers, imitate
 from sickbay.stats.table import Floats, Frame
 from sickbay.stats.timeline import Timeline
@@ -115,9 +115,10 @@ class Study:
         return self._once("profiles", self._profiles)
 
     def _profiles(self) -> tuple[Mapping[str, profile.Column], Mapping[str, profile.Column]]:
-        edges = profile.edges_of(self.baseline, self.features)
+        fixed: dict[str, bins.Bins] = dict(bins.sampled_edges(self.baseline, self.features))
+        fixed |= {name: bins.LevelBins(levels) for name, levels in self.encoder.levels.items()}
         sides = (self.windows.baseline, self.windows.current)
-        first, second = (profile.measure(side, self.features, edges, self.encoder) for side in sides)
+        first, second = (profiling.measure(side, fixed).columns for side in sides)
         return first, second
 
     @property

@@ -15,7 +15,7 @@ from sickbay.errors import SickbayError, SourceError, TableError
 from sickbay.registry import source
 from sickbay.sources import roles
 from sickbay.sources.context import Check, Context
-from sickbay.sources.tables import Opened, connection, open_table, quote, source_error
+from sickbay.sources.tables import Opened, connection, open_table, plain, quote, source_error
 from sickbay.sources.views import view
 
 if TYPE_CHECKING:
@@ -45,29 +45,25 @@ class Window:
     end: datetime | None = None
     name: str = ""
 
-    def query(self, select: exp.Select) -> dict[str, Array]:
+    def query(self, select: exp.Expression) -> dict[str, Array]:
         """Run a portable expression over the rows of this window."""
-        return self.log.fetch(f"WITH rows AS ({self._rows()}) {select.sql(dialect='duckdb', identify=True)}")
+        sql = select.sql(dialect="duckdb", identify=True)
+        return self.log.fetch(f"WITH rows AS NOT MATERIALIZED ({self._rows()}) {sql}")
 
-    def histograms(self, edges: Mapping[str, Array], by: str | None = None) -> dict[str, dict[str, Array]]:
-        """Count values into bins (−inf, e0], …, (en, inf), by DuckDB's own ``histogram``; nulls are in no bin."""
-        names = list(edges)
-        result: dict[str, dict[str, Array]] = {}
-        for first in range(0, len(names), CHUNK):
-            part = names[first : first + CHUNK]
-            counts = ", ".join(
-                f"histogram({quote(name)}, [{', '.join(repr(float(e)) for e in edges[name])}]::DOUBLE[]) AS h{i}"
-                for i, name in enumerate(part)
-            )
-            group = quote(by) if by else "'all'"
-            table = self.log.fetch(
-                f"WITH rows AS ({self._rows()}) SELECT CAST({group} AS VARCHAR) AS g, {counts} FROM rows GROUP BY g"
-            )
-            for row, value in enumerate(table["g"]):
-                into = result.setdefault(str(value), {})
-                for i, name in enumerate(part):
-                    into[name] = _bins(table[f"h{i}"][row], edges[name])
-        return result
+    @property
+    def whole(self) -> frozenset[str]:
+        """The log casts every number to a double: none is known to be whole."""
+        return frozenset()
+
+    @property
+    def layout(self) -> Literal["columns", "rows"]:
+        """DuckDB reads a single column cheaply."""
+        return "columns"
+
+    @property
+    def has_try_cast(self) -> bool:
+        """DuckDB has it."""
+        return True
 
     def sample(self, columns: Sequence[str], rows: int, *, where: exp.Expression | None = None) -> dict[str, Array]:
         """Return about ``rows`` rows chosen by a hash of their position: the same ones every time, in one order."""
@@ -232,7 +228,7 @@ class PredictionLog:
             with self._guard:
                 if self._cursors is not None:
                     self._cursors.pop(id(cursor), None)
-        return {name: _plain(values) for name, values in columns.items()}
+        return {name: plain(values) for name, values in columns.items()}
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a cursor of its own for one query; one at a time, as the connection refuses calls side by side."""
@@ -272,7 +268,7 @@ def _connect(cls: type[Log], con: duckdb.DuckDBPyConnection, name: str, settings
     found = roles.assign(settings, opened.columns, key)
     kinds, left_out = roles.features(con, settings, opened, reference, found.columns)
     codes = roles.class_codes(con, settings, found, opened, reference, key)
-    notes = [*found.notes, *codes.notes, *_file_notes(opened)]
+    notes = [*found.notes, *codes.notes, *opened.notes()]
     view(con, "log", opened, found.columns, kinds, codes)
     con.execute(
         "CREATE OR REPLACE VIEW odd AS SELECT l.*, "
@@ -345,15 +341,6 @@ def _asked(context: Context, first: datetime | None, last: datetime | None) -> t
     return since, until
 
 
-def _file_notes(opened: Opened) -> list[str]:
-    notes = [f"{file} cannot be read and is left out: {why}" for file, why in list(opened.unreadable.items())[:5]]
-    for column, types in list(opened.types_differ.items())[:5]:
-        notes.append(f"the files disagree on the type of {column!r}: {', '.join(types)}")
-    for column, count in list(opened.missing_in.items())[:5]:
-        notes.append(f"{count} of {len(opened.files)} files have no column {column!r}")
-    return notes
-
-
 def _naive(moment: datetime) -> datetime:
     from datetime import UTC
 
@@ -362,28 +349,3 @@ def _naive(moment: datetime) -> datetime:
 
 def _moment(moment: datetime) -> str:
     return f"TIMESTAMP '{_naive(moment):%Y-%m-%d %H:%M:%S.%f}'"
-
-
-def _plain(values: Any) -> Array:
-    """Return an array in which a null is NaN (numbers), NaT (times) or None (everything else)."""
-    if isinstance(values, np.ma.MaskedArray):
-        mask = np.ma.getmaskarray(values)
-        data = np.asarray(values.data)
-        if not mask.any():
-            return data
-        if data.dtype.kind in "iufb":
-            return np.where(mask, np.nan, data.astype(np.float64))
-        if data.dtype.kind == "M":
-            return np.where(mask, np.datetime64("NaT"), data)
-        out = data.astype(object)
-        out[mask] = None
-        return out
-    return np.asarray(values)
-
-
-def _bins(counted: Any, edges: Array) -> Array:
-    """Return counts aligned with ``edges`` plus the open last bin, from DuckDB's map of upper bound → count."""
-    bins = np.zeros(len(edges) + 1)
-    for bound, count in (counted or {}).items():
-        bins[len(edges) if np.isinf(bound) and bound > 0 else int(np.searchsorted(edges, bound))] += count
-    return bins

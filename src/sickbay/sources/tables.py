@@ -13,10 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sickbay.errors import SourceError, SourceGarbled, TableError
 
 if TYPE_CHECKING:
     import duckdb
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 READERS = {
     ".parquet": "read_parquet",
@@ -57,6 +61,15 @@ class Opened:
     """Column → number of files that do not have it."""
     partitions: tuple[str, ...] = ()
     """Columns that come from the directory names (``date=2026-01-05``), not from the rows."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Return, in words, what was wrong with the files and did not stop the reading."""
+        said = [f"{file} cannot be read and is left out: {why}" for file, why in list(self.unreadable.items())[:5]]
+        for column, types in list(self.types_differ.items())[:5]:
+            said.append(f"the files disagree on the type of {column!r}: {', '.join(types)}")
+        for column, count in list(self.missing_in.items())[:5]:
+            said.append(f"{count} of {len(self.files)} files have no column {column!r}")
+        return tuple(said)
 
 
 def connection(threads: int = 0) -> duckdb.DuckDBPyConnection:
@@ -286,3 +299,20 @@ def tidy(error: Exception) -> str:
 def source_error(error: Exception, doing: str) -> SourceError:
     """Return a DuckDB failure as an error of sickbay: a file that broke while it was read is garbled."""
     return SourceGarbled(f"{doing}: {tidy(error)}")
+
+
+def plain(values: Any) -> Array:
+    """Return an array in which a null is NaN (numbers), NaT (times) or None (everything else)."""
+    if isinstance(values, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(values)
+        data = np.asarray(values.data)
+        if not mask.any():
+            return data
+        if data.dtype.kind in "iufb":
+            return np.where(mask, np.nan, data.astype(np.float64))
+        if data.dtype.kind == "M":
+            return np.where(mask, np.datetime64("NaT"), data)
+        out = data.astype(object)
+        out[mask] = None
+        return out
+    return np.asarray(values)

@@ -1,44 +1,57 @@
-"""Column profiles as portable aggregates: counts, nulls, range, mean, distinct estimate, and binned distribution."""
+"""Profiles: what a table held, column by column, as counts in fixed bins; two of the same bins can be added."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlglot import exp
 
-from sickbay.stats.encoding import Encoder
-from sickbay.stats.table import ROWS, Floats, Frame, Table
-from sickbay.stats.timeline import case, is_null
-
-BINS = 32
-COLUMNS_A_PASS = 100
+from sickbay.stats.bins import Bins, LevelBins, NumberBins
+from sickbay.stats.table import Floats, Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of one window. ``counts`` are rows per bin: of ``edges`` for numbers, of ``levels`` for categories.
+    """One column of one window. ``counts`` are rows per bin of ``bins``; nulls, NaN and infinities are in none.
 
-    Number bins are (−inf, e0], (e0, e1], …, (en, inf). Category bins are the baseline's levels and, last, all others.
+    ``low``, ``high``, ``mean`` and ``distinct`` are NaN where they were not asked for or nothing is filled.
+    ``newcomers``: levels outside ``bins`` with their rows, most frequent first, as far as they were seen.
     """
 
     name: str
+    bins: Bins
     rows: float
     nulls: float
     counts: Floats
-    edges: Floats | None = None
-    levels: tuple[str, ...] = ()
-    mean: float = np.nan
-    low: float = np.nan
-    high: float = np.nan
-    distinct: float = np.nan
+    nans: float = 0.0
+    infinite: float = 0.0
+    mean: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    distinct: float = math.nan
+    newcomers: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        """Number or category."""
+        return "number" if isinstance(self.bins, NumberBins) else "category"
+
+    @property
+    def edges(self) -> Floats | None:
+        """Edges of a number's bins; None for a category."""
+        return self.bins.edges if isinstance(self.bins, NumberBins) else None
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Levels of a category's bins; empty for a number."""
+        return self.bins.levels if isinstance(self.bins, LevelBins) else ()
 
     @property
     def filled(self) -> float:
-        """Rows that hold a value."""
-        return self.rows - self.nulls
+        """Rows that hold a value that counts: neither null nor NaN nor infinite."""
+        return self.rows - self.nulls - self.nans - self.infinite
 
     @property
     def shares(self) -> Floats:
@@ -46,97 +59,78 @@ class Column:
         total = self.counts.sum()
         return self.counts / total if total > 0 else self.counts
 
+    def share_of(self, rows: float) -> float:
+        """Return ``rows`` as a share of all rows of the window, 0 of an empty one."""
+        return rows / self.rows if self.rows > 0 else 0.0
 
-def edges_of(frame: Frame, names: Sequence[str], bins: int = BINS) -> dict[str, Floats]:
-    """Return bin edges of the numeric columns: quantiles of the baseline sample, denser at the tails, no repeats."""
-    levels = np.concatenate(([0.0, 0.01], np.linspace(0.0, 1.0, bins - 3)[1:-1], [0.99, 1.0]))
-    edges: dict[str, Floats] = {}
-    for name in names:
-        if frame.kinds[name] == "number":
-            values = np.asarray(frame.columns[name], dtype=np.float64)
-            values = values[np.isfinite(values)]
-            edges[name] = np.unique(np.quantile(values, levels)) if len(values) else np.array([0.0])
-    return edges
+    def quantile(self, level: float) -> float:
+        """Return a quantile (``level`` in 0…1) read from the bins, linear within a bin; NaN for categories."""
+        edges = self.bounds()
+        if edges is None or self.counts.sum() == 0:
+            return math.nan
+        cumulated = np.concatenate(([0.0], np.cumsum(self.shares)))
+        return float(np.interp(level, cumulated, edges))
 
+    def bounds(self) -> Floats | None:
+        """Return the bins' bounds with the open ends closed by the smallest and largest value known; None if none."""
+        if not isinstance(self.bins, NumberBins):
+            return None
+        edges = self.bins.edges
+        first = min(edges[0], *(v for v in (self.low, self.bins.low) if not math.isnan(v)), edges[0])
+        last = max(edges[-1], *(v for v in (self.high, self.bins.high) if not math.isnan(v)), edges[-1])
+        return np.concatenate(([first], edges, [last]))
 
-def measure(table: Table, names: Sequence[str], edges: Mapping[str, Floats], encoder: Encoder) -> dict[str, Column]:
-    """Profile the columns of a window; numbers over ``edges``, categories over the encoder's levels."""
-    result: dict[str, Column] = {}
-    for first in range(0, len(names), COLUMNS_A_PASS):
-        part = names[first : first + COLUMNS_A_PASS]
-        raw = table.query(_select(table, part, encoder))
-        numbers = {name: edges[name] for name in part if name in edges}
-        histograms = table.histograms(numbers).get("all", {}) if numbers else {}
-        rows = float(raw["n"][0])
-        for i, name in enumerate(part):
-            result[name] = _column(name, i, rows, raw, edges, encoder, histograms)
-    return result
+    def below_range(self) -> float:
+        """Rows below the reference's range, by at least a cell of the grid."""
+        return float(self.counts[0]) if self.kind == "number" else 0.0
 
+    def above_range(self) -> float:
+        """Rows above the reference's range, by at least a cell of the grid."""
+        return float(self.counts[-1]) if self.kind == "number" else 0.0
 
-def portable_histogram(table: Table, edges: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return bin counts by SUM(CASE …) alone: what ``Table.histograms`` must equal on every engine."""
-    columns = []
-    for i, (name, bounds) in enumerate(edges.items()):
-        for j, bound in enumerate(bounds):
-            below = exp.LTE(this=exp.column(name, quoted=True), expression=exp.convert(float(bound)))
-            columns.append(exp.alias_(case(below), f"b{i}_{j}"))
-        columns.append(exp.alias_(exp.Count(this=exp.column(name, quoted=True)), f"n{i}"))
-    raw = table.query(exp.select(*columns).from_(ROWS))
-    result = {}
-    for i, (name, bounds) in enumerate(edges.items()):
-        cumulated = [float(raw[f"b{i}_{j}"][0]) for j in range(len(bounds))]
-        result[name] = np.diff([0.0, *cumulated, float(raw[f"n{i}"][0])])
-    return result
-
-
-def _select(table: Table, names: Sequence[str], encoder: Encoder) -> exp.Select:
-    columns: list[exp.Expression] = [exp.alias_(exp.Count(this=exp.Star()), "n")]
-    for i, name in enumerate(names):
-        column = exp.column(name, quoted=True)
-        columns.append(exp.alias_(case(is_null(name)), f"null{i}"))
-        columns.append(exp.alias_(exp.ApproxDistinct(this=column), f"distinct{i}"))
-        if table.kinds[name] == "number":
-            columns += [
-                exp.alias_(exp.Avg(this=column.copy()), f"mean{i}"),
-                exp.alias_(exp.Min(this=column.copy()), f"low{i}"),
-                exp.alias_(exp.Max(this=column.copy()), f"high{i}"),
-            ]
-        else:
-            for j, level in enumerate(encoder.levels.get(name, ())):
-                same = exp.EQ(this=column.copy(), expression=exp.Literal.string(level))
-                columns.append(exp.alias_(case(same), f"l{i}_{j}"))
-    return exp.select(*columns).from_(ROWS)
-
-
-def _column(
-    name: str,
-    i: int,
-    rows: float,
-    raw: Mapping[str, NDArray[np.float64]],
-    edges: Mapping[str, Floats],
-    encoder: Encoder,
-    histograms: Mapping[str, Floats],
-) -> Column:
-    def number(what: str) -> float:
-        value = raw[f"{what}{i}"][0]
-        return float(value) if value is not None else float("nan")
-
-    nulls = float(np.nan_to_num(number("null")))
-    if name in edges:
-        counts = histograms.get(name, np.zeros(len(edges[name]) + 1))
-        return Column(
-            name,
-            rows,
-            nulls,
-            counts,
-            edges[name],
-            (),
-            number("mean"),
-            number("low"),
-            number("high"),
-            number("distinct"),
+    def __add__(self, other: Column) -> Column:
+        """Return the profile of both windows together; both must have the same bins."""
+        filled, more = self.counts.sum(), other.counts.sum()
+        both = filled + more
+        means = [m * n for m, n in ((self.mean, filled), (other.mean, more)) if n > 0]
+        newcomers = dict(self.newcomers)
+        for level, rows in other.newcomers.items():
+            newcomers[level] = newcomers.get(level, 0.0) + rows
+        return replace(
+            self,
+            rows=self.rows + other.rows,
+            nulls=self.nulls + other.nulls,
+            nans=self.nans + other.nans,
+            infinite=self.infinite + other.infinite,
+            counts=self.counts + other.counts,
+            mean=sum(means) / both if both > 0 else math.nan,
+            low=float(np.fmin(self.low, other.low)),
+            high=float(np.fmax(self.high, other.high)),
+            distinct=math.nan,
+            newcomers=newcomers,
         )
-    levels = encoder.levels.get(name, ())
-    named = np.array([float(np.nan_to_num(float(raw[f"l{i}_{j}"][0] or 0))) for j in range(len(levels))])
-    others = max(0.0, rows - nulls - named.sum())
-    return Column(name, rows, nulls, np.append(named, others), None, levels, distinct=number("distinct"))
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """All columns of one table or window. ``left_out``: column → why it has no profile."""
+
+    rows: float
+    columns: Mapping[str, Column]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    says: str = ""
+    """What was profiled, in words: the address as the user gave it."""
+    taken_at: str = ""
+    """When, ISO 8601 in UTC; empty where no clock was given."""
+
+    @property
+    def bins(self) -> dict[str, Bins]:
+        """Bins per column, to profile another table alike."""
+        return {name: column.bins for name, column in self.columns.items()}
+
+    def __add__(self, other: Profile) -> Profile:
+        """Return the profile of both windows together; columns that only one has are kept as they are."""
+        columns = dict(self.columns)
+        for name, column in other.columns.items():
+            columns[name] = columns[name] + column if name in columns else column
+        return replace(self, rows=self.rows + other.rows, columns=columns)

@@ -1,4 +1,4 @@
-"""What statistics ask of a table: run an expression over its rows, count values into bins, draw a sample."""
+"""What statistics ask of a table: run an expression over its rows, draw a sample."""
 
 from __future__ import annotations
 
@@ -35,12 +35,23 @@ class Table(Protocol):
         """The role names (``__score`` …) that hold values."""
         ...
 
-    def query(self, select: exp.Select) -> dict[str, Array]:
-        """Run a portable expression over the rows; column name → array, nulls masked as None or NaN."""
+    @property
+    def whole(self) -> frozenset[str]:
+        """The number columns whose type holds integers alone."""
         ...
 
-    def histograms(self, edges: Mapping[str, Floats], by: str | None = None) -> dict[str, dict[str, Floats]]:
-        """Count values into bins (−inf, e0], (e0, e1], …, (en, inf) per column, per value of ``by``."""
+    @property
+    def layout(self) -> Literal["columns", "rows"]:
+        """What the engine reads cheaply: a single column, or a row."""
+        ...
+
+    @property
+    def has_try_cast(self) -> bool:
+        """Whether TRY_CAST gives null where a value does not fit."""
+        ...
+
+    def query(self, select: exp.Expression) -> dict[str, Array]:
+        """Run a portable expression over the rows; column name → array, nulls masked as None or NaN."""
         ...
 
     def sample(self, columns: Sequence[str], rows: int, *, where: exp.Expression | None = None) -> dict[str, Array]:
