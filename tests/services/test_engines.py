@@ -168,7 +168,7 @@ def _same(a, b, *, loosely: bool = False) -> bool:
 def test_a_table_that_is_not_there_and_one_that_is_forbidden_are_told_apart(postgres):
     import psycopg
 
-    with pytest.raises(TableError, match="there is no table public.nothing"):
+    with pytest.raises(TableError, match=r"there is no table public\.nothing"):
         open_relation(f"{postgres}#public.nothing", base=Path(), key="--current")
     with psycopg.connect(postgres) as con:
         con.execute("CREATE ROLE stranger LOGIN")

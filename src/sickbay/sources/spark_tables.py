@@ -44,7 +44,7 @@ def open_spark_frame(frame: Any, *, says: str = "", shut: Callable[[], None] = l
 
 
 def open_spark_address(address: str, *, key: str) -> Relation:
-    """Open a table of a cluster by address; TableError when it is not there, SourceError when Spark cannot be reached."""
+    """Open a table of a cluster by address; TableError when Spark, or the table, cannot be had."""
     try:
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession

@@ -2,8 +2,8 @@
 
 The edges of a number are whole multiples of one power of two wherever that is possible. A value's bin is then found by
 one multiplication and one rounding, both exact in binary floating point (but for values that vanish beside the step,
-which count as zero), so that every engine puts every value into the same bin; where the values spread over too many magnitudes, edges are compared one by one, which is as exact and
-slower.
+which count as zero), so that every engine puts every value into the same bin; where the values spread over too many
+magnitudes, edges are compared one by one, which is as exact and slower.
 """
 
 from __future__ import annotations
