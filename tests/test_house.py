@@ -61,4 +61,6 @@ def _swallows_all(handler: ast.ExceptHandler) -> bool:
     if isinstance(last, ast.Raise) and last.exc is None:
         return False
     caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(name is None or (isinstance(name, ast.Name) and name.id.endswith("Exception")) for name in caught)
+    return any(
+        name is None or (isinstance(name, ast.Name) and name.id in ("Exception", "BaseException")) for name in caught
+    )

@@ -17,6 +17,8 @@ SUMMARIES: Mapping[str, str] = {
     "init": "Write a site file from the tables found here.",
     "doctor": "Check that every source of the site can be read.",
     "investigate": "Find out what is wrong, with the evidence.",
+    "drift": "Compare two tables column by column: how far each moved, and whether that matters.",
+    "profile": "Profile a table: per column the nulls, range, quantiles and distribution.",
     "probe": "List the probes, or run one.",
     "explain": "Say what a cause, finding, probe, fault, scenario or source is.",
     "lab": "Break and heal practice systems; benchmark the diagnosis.",

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sickbay.lab.bench import BenchResult
     from sickbay.lab.operations import Lab
+    from sickbay.monitor.comparing import Comparison
     from sickbay.registry import Fault, SourceKind
     from sickbay.sources.context import Check
+    from sickbay.stats.profile import Profile
     from sickbay.terms.cause import Knowledge
     from sickbay.terms.change import Change
     from sickbay.terms.diagnosis import Diagnosis
@@ -87,6 +89,18 @@ class Rooms:
         from sickbay.lab import bench
 
         return bench.bench(scenario, **settings)
+
+    def drift(self, reference: Any, current: Any, **asked: Any) -> Comparison:
+        """Return two tables compared column by column; see ``sickbay.monitor.comparing``."""
+        from sickbay.monitor import comparing
+
+        return comparing.drift(reference, current, **asked)
+
+    def profile(self, table: Any, **asked: Any) -> Profile:
+        """Return the profile of a table; see ``sickbay.monitor.comparing``."""
+        from sickbay.monitor import comparing
+
+        return comparing.profile(table, **asked)
 
     def peek(self, path: Path) -> tuple[Sequence[str], Sequence[str], Sequence[Sequence[Any]]]:
         """Return column names, type names and a few rows of a table file or glob."""

@@ -50,24 +50,25 @@ def render(diagnosis: Diagnosis, glossary: Glossary | None = None) -> str:
     story = tell(diagnosis, glossary)
     names = (story.leader, story.rival)
     full = ledger.reach([amount for reason in story.reasons for amount in (reason.leader, reason.rival)])
-    return (
-        _environment()
-        .get_template("diagnosis.html.j2")
-        .render(
-            story=story,
-            diagnosis=story.diagnosis,
-            style=(_FILES / "diagnosis.css").read_text(encoding="utf-8"),
-            bars=[ledger.draw(reason.leader, reason.rival, full, names) for reason in story.reasons],
-            shown=[(seen, figures(seen)) for seen in story.shown],
-            folded=[(seen, figures(seen)) for seen in story.folded],
-            words=words,
-        )
+    return setup(
+        "diagnosis.html.j2",
+        story=story,
+        diagnosis=story.diagnosis,
+        bars=[ledger.draw(reason.leader, reason.rival, full, names) for reason in story.reasons],
+        shown=[(seen, figures(seen)) for seen in story.shown],
+        folded=[(seen, figures(seen)) for seen in story.folded],
     )
+
+
+def setup(template: str, **content: Any) -> str:
+    """Return a page set from one of the templates, with the house's style and words."""
+    style = (_FILES / "diagnosis.css").read_text(encoding="utf-8")
+    return _environment().get_template(template).render(style=style, words=words, **content)
 
 
 def figures(seen: Observation) -> list[Figure]:
     """Return what a finding has to show; an exhibit without content is left out."""
-    return [figure for exhibit in seen.exhibits if (figure := _figure(exhibit)) is not None]
+    return [figure_ for exhibit in seen.exhibits if (figure_ := figure(exhibit)) is not None]
 
 
 def table(caption: str, columns: Sequence[object], rows: Sequence[Sequence[object]], limit: int = ROWS) -> Table:
@@ -87,7 +88,8 @@ def table(caption: str, columns: Sequence[object], rows: Sequence[Sequence[objec
     )
 
 
-def _figure(exhibit: Exhibit) -> Figure | None:
+def figure(exhibit: Exhibit) -> Figure | None:
+    """Return one exhibit ready to be set; None when there is nothing in it."""
     title = words.clean(exhibit.title, 200)
     match exhibit:
         case Numbers(values=values):

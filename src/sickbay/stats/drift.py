@@ -11,13 +11,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2 as chi_squared
+from scipy.special import chdtrc
 
 from sickbay.stats.profile import Column
 from sickbay.stats.table import Floats
 
 PRACTICAL_JS = 0.1
 """Jensen–Shannon distance (0…1) from which a change of distribution is of practical size; about a PSI of 0.06."""
+EXPECTED = 8.0
+"""Rows that a bin has to be expected to hold on the smaller side; fewer, and it is taken together with others."""
 PRACTICAL_NULLS = 0.05
 """Rise of the share of missing values from which it is of practical size."""
 
@@ -56,25 +58,50 @@ def compare(baseline: Column, current: Column) -> Drift:
     Sources: Lin 1991 (Jensen–Shannon); Siddiqi 2006 (PSI); the plug-in bias is the mean of the chi-square that each
     divergence becomes when nothing moved: (k−1)(1/n + 1/m), divided by 8 ln 2 for Jensen–Shannon in bits.
     """
-    p, q = baseline.shares, current.shares
-    n, m = float(baseline.counts.sum()), float(current.counts.sum())
     null_rise, null_error = _null_rise(baseline, current)
+    n, m = float(baseline.counts.sum()), float(current.counts.sum())
     if n == 0 or m == 0:
         return Drift(baseline.name, null_rise=null_rise, null_rise_error=null_error)
+    merged = enough(baseline.counts, current.counts, ordered=baseline.kind == "number")
+    first, second = baseline.counts @ merged, current.counts @ merged
+    p, q = first / n, second / m
     free = max(0, int(np.count_nonzero(p + q)) - 1)
     chance, spread = free * (1 / n + 1 / m), math.sqrt(2 * free) * (1 / n + 1 / m)
     js, js_error = _jensen_shannon(p, q, n, m, chance, spread)
     psi, psi_error = _stability(p, q, n, m, chance, spread)
-    ks, ks_error = _kolmogorov(p, q, n, m) if baseline.kind == "number" else (math.nan, math.nan)
+    if baseline.kind == "number":  # the cumulative curves need no merging
+        ks, ks_error = _kolmogorov(baseline.shares, current.shares, n, m)
+    else:
+        ks, ks_error = math.nan, math.nan
     wasserstein = _wasserstein(baseline, current) if baseline.kind == "number" else (math.nan, math.nan)
     tv = float(np.abs(p - q).sum() / 2)
     tv_error = _error(np.sign(p - q) / 2, np.sign(q - p) / 2, p, q, n, m)
-    statistic = _chi_square(baseline.counts, current.counts)
-    p_value = float(chi_squared.sf(statistic, free)) if free else 1.0
+    statistic = _chi_square(first, second)
+    p_value = float(chdtrc(free, statistic)) if free else 1.0
     return Drift(
         baseline.name, js, js_error, psi, psi_error, ks, ks_error, *wasserstein, tv, tv_error, statistic, free, p_value,
         null_rise, null_error,
     )  # fmt: skip
+
+
+def enough(first: Floats, second: Floats, *, ordered: bool) -> Floats:
+    """Return the bins × merged bins matrix (0 or 1) that leaves no merged bin without rows to speak of.
+
+    Neighbouring bins (of a number), or the rarest levels (of a category), are taken together until each is expected to
+    hold ``EXPECTED`` rows of the smaller side: what sampling alone adds to a measure is known only then.
+    """
+    n, m = first.sum(), second.sum()
+    expected = (first + second) / (n + m) * min(n, m)
+    order = np.arange(len(expected)) if ordered else np.argsort(-expected, kind="stable")
+    group, held, label = np.zeros(len(expected), dtype=int), 0.0, 0
+    for place in order:
+        if held >= EXPECTED:
+            label, held = label + 1, 0.0
+        group[place] = label
+        held += expected[place]
+    if held < EXPECTED and label > 0:  # what is left over at the end joins its neighbour
+        group[group == label] = label - 1
+    return np.asarray(np.eye(int(group.max()) + 1)[group])
 
 
 def jensen_shannon(p: Floats, q: Floats) -> float:

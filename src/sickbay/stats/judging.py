@@ -54,9 +54,13 @@ def judge(
 
 def _judge(name: str, reference: Profile, current: Profile, practical: float, practical_nulls: float) -> Judged:
     before, now = reference.columns.get(name), current.columns.get(name)
+    for side, said in ((reference, "the reference"), (current, "the current table")):
+        if side.rows == 0:  # not even the types of an empty file can be trusted
+            kind = before.kind if before else now.kind if now else "other"
+            return Judged(name, kind, None, f"{said} has no rows", None, before, now)
     if before is None:
         why = reference.left_out.get(name) or current.left_out.get(name) or "the reference has no such column"
-        return Judged(name, now.kind if now else "other", None, why, None, None, now, ("not in the reference",))
+        return Judged(name, now.kind if now else "other", None, why, None, None, now)
     if now is None:
         changed = current.left_out.get(name)
         said = f"its type changed: {changed}" if changed else "the current table has no such column"
@@ -72,8 +76,6 @@ def _judge(name: str, reference: Profile, current: Profile, practical: float, pr
 def _verdict(
     before: Column, now: Column, drift: Drift, practical: float, practical_nulls: float
 ) -> tuple[bool | None, str]:
-    if before.rows == 0 or now.rows == 0:
-        return None, f"the {'reference' if before.rows == 0 else 'current table'} has no rows"
     if drift.null_rise - SURE * drift.null_rise_error > practical_nulls:
         return True, f"missing values rose by {drift.null_rise:.1%}"
     if math.isnan(drift.js):
@@ -95,8 +97,6 @@ def _verdict(
 
 def _quality(before: Column, now: Column) -> list[str]:
     """Return the changes of quality worth a line each, in words."""
-    if before.rows == 0 or now.rows == 0:
-        return []
     said = []
     was, is_now = before.share_of(before.nulls), now.share_of(now.nulls)
     error = math.sqrt((was * (1 - was) + 1e-9) / before.rows + (is_now * (1 - is_now) + 1e-9) / now.rows)

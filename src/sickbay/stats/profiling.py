@@ -43,13 +43,17 @@ def reference(
     bins |= {n: LevelBins((), complete=False) for n in chosen if table.kinds[n] == "category"}
     fine = _count(table, chosen, bins, where, None, range_too=False)[NO_KEY]
     columns = {}
+    many = [n for n in chosen if distinct and table.kinds[n] == "category" and math.isnan(fine.columns[n].distinct)]
+    different = _distinct(table, many, where)
     for name in chosen:
         column = fine.columns[name]
+        if name in different:
+            column = replace(column, distinct=different[name])
         if name in grids:
             column = _coarsen(table, column, where)
         if name in ranges:
-            low, high, different = ranges[name]
-            column = replace(column, low=low, high=high, distinct=different)
+            low, high, distinct_values = ranges[name]
+            column = replace(column, low=low, high=high, distinct=distinct_values)
         columns[name] = column
     return Profile(fine.rows, columns)
 
@@ -96,7 +100,7 @@ def _count(
                 if isinstance(found, NumberBins):
                     made = _number(name, found, group, quick=_quick(table, found) and name not in again)
                 else:
-                    made = _category(name, found, group)
+                    made = _category(name, found, group, rows[window])
                 columns.setdefault(window, {})[name] = made
     if not names:
         counted = tally(table, [Entry()], where=where, by=by)
@@ -167,8 +171,7 @@ def _number(name: str, bins: NumberBins, group: Groups, *, quick: bool) -> Colum
     )
 
 
-def _category(name: str, bins: LevelBins, group: Groups) -> Column:
-    rows = float(group.rows.sum())
+def _category(name: str, bins: LevelBins, group: Groups, rows: float) -> Column:
     if group.cell_known.any():  # counted against the list of levels
         nulls = float(group.rows[group.cells == b.NULL].sum())
         known = {level: n for level, n in zip(group.levels, group.rows, strict=True) if level is not None}
@@ -179,9 +182,10 @@ def _category(name: str, bins: LevelBins, group: Groups) -> Column:
     if not bins.levels and not bins.complete:
         complete = len(found) <= LEVELS
         bins = LevelBins(tuple(found)[: LEVELS if complete else HEAVY], complete=complete)
+    cut = len(group.rows) >= _limit(bins if bins.complete else LevelBins(()))
     outside = [level for level in found if level not in set(bins.levels)][:NEWCOMERS]
     return Column(
-        name, bins, rows, nulls, _aligned(bins, found, rows - nulls), distinct=float(len(found)),
+        name, bins, rows, nulls, _aligned(bins, found, rows - nulls), distinct=math.nan if cut else float(len(found)),
         newcomers={level: found[level] for level in outside} if bins.complete else {},
     )  # fmt: skip
 
@@ -212,6 +216,16 @@ def _ranges(
             low, high = (_one(raw[f"{what}{i}"][0]) for what in ("lo", "hi"))
             result[name] = (low, high, _one(raw[f"d{i}"][0]) if distinct else math.nan)
     return result
+
+
+def _distinct(table: Table, names: Sequence[str], where: exp.Expression | None) -> dict[str, float]:
+    """Return the estimated number of different values of categories with more levels than a profile names."""
+    if not names:
+        return {}
+    columns = [exp.alias_(exp.ApproxDistinct(this=exp.column(n, quoted=True)), f"d{i}") for i, n in enumerate(names)]
+    select = exp.select(*columns).from_(ROWS)
+    raw = table.query(select.where(where.copy()) if where is not None else select)
+    return {name: _one(raw[f"d{i}"][0]) for i, name in enumerate(names)}
 
 
 def _one(value: object) -> float:

@@ -178,7 +178,11 @@ def _sums(valued: bool, range_too: bool) -> list[exp.Expression]:
 
 
 def _most_frequent() -> list[exp.Expression]:
-    return [exp.Ordered(this=exp.column("n"), desc=True), exp.Ordered(this=exp.column("l"), desc=False)]
+    """Return an order in which the nulls come first: a limit never cuts them off."""
+    missing = exp.Is(this=exp.column("l"), expression=exp.Null())
+    nulls = exp.Case().when(missing, exp.convert(0)).else_(exp.convert(1))
+    ordered = [(nulls, False), (exp.column("n"), True), (exp.column("l"), False)]
+    return [exp.Ordered(this=this, desc=desc) for this, desc in ordered]
 
 
 def _split(raw: Mapping[str, Array], count: int) -> dict[str, list[Groups]]:
