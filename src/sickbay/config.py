@@ -53,6 +53,37 @@ class Columns(_Part):
         return {role: column for role, column in self.model_dump().items() if column is not None}
 
 
+class Expected(_Part):
+    """``[model.NAME.gate.contract.COLUMN]``: what a column of the gate's data has to be."""
+
+    type: Literal["number", "text"] | None = None
+    min: float | None = None
+    max: float | None = None
+    max_null_share: float | None = Field(default=None, ge=0, le=1)
+    values: tuple[str, ...] | None = None
+    unique: bool = False
+
+
+class Gate(_Part):
+    """``[model.NAME.gate]``: what a candidate has to show before it may replace the champion."""
+
+    metric: str | None = None
+    margin: float | None = Field(default=None, ge=0)
+    better: bool = False
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    min_rows: int = Field(default=200, ge=2)
+    segments: tuple[str, ...] | None = None
+    segment_margin: float | None = Field(default=None, ge=0)
+    segment_share: float = Field(default=0.1, ge=0, le=1)
+    calibration_margin: float = Field(default=0.03, ge=0)
+    stability_margin: float | None = Field(default=None, ge=0)
+    latency_ratio: float | None = Field(default=None, gt=0)
+    size_ratio: float | None = Field(default=None, gt=0)
+    group: str | None = None
+    allow_not_shown: tuple[str, ...] | None = None
+    contract: dict[str, Expected] = Field(default_factory=dict)
+
+
 class Model(_Part):
     """``[model.NAME]``: a model's prediction log, the reference it was accepted on, and the roles of the columns."""
 
@@ -65,6 +96,8 @@ class Model(_Part):
     registry: dict[str, str] = Field(default_factory=dict)
     arms: dict[str, float] = Field(default_factory=dict)
     """Configured traffic split, arm → share; left out: the split seen before the symptom is taken as configured."""
+
+    gate: Gate | None = None
 
     @field_validator("predictions", "reference")
     @classmethod
@@ -219,4 +252,8 @@ def _known_keys(path: list[str]) -> list[str]:
             return list(Model.model_fields)
         case ["model", _, "columns"]:
             return list(Columns.model_fields)
+        case ["model", _, "gate"]:
+            return list(Gate.model_fields)
+        case ["model", _, "gate", "contract", _]:
+            return list(Expected.model_fields)
     return []

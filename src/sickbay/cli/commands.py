@@ -19,6 +19,7 @@ SUMMARIES: Mapping[str, str] = {
     "investigate": "Find out what is wrong, with the evidence.",
     "drift": "Compare two tables column by column: how far each moved, and whether that matters.",
     "profile": "Profile a table: per column the nulls, range, quantiles and distribution.",
+    "validate": "Decide whether a candidate model may replace the one in production.",
     "probe": "List the probes, or run one.",
     "explain": "Say what a cause, finding, probe, fault, scenario or source is.",
     "lab": "Break and heal practice systems; benchmark the diagnosis.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sickbay.gate.verdict import Verdict
     from sickbay.lab.bench import BenchResult
     from sickbay.lab.operations import Lab
     from sickbay.monitor.comparing import Comparison
@@ -101,6 +102,14 @@ class Rooms:
         from sickbay.monitor import comparing
 
         return comparing.profile(table, **asked)
+
+    def validate(self, candidate: Any, champion: Any, data: Any, *, names: dict[str, Any], **asked: Any) -> Verdict:
+        """Return the gate's verdict; see ``sickbay.gate.operation``."""
+        from sickbay.gate.operation import validate
+        from sickbay.gate.pairs import Named
+
+        given = {("id" if name == "id_" else name): value for name, value in names.items()}
+        return validate(candidate, champion, data, named=Named(**given), **asked)
 
     def peek(self, path: Path) -> tuple[Sequence[str], Sequence[str], Sequence[Sequence[Any]]]:
         """Return column names, type names and a few rows of a table file or glob."""
