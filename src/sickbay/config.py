@@ -107,11 +107,29 @@ class Model(_Part):
         return value
 
 
+class Monitor(_Part):
+    """``[monitor.NAME]``: what is watched on a schedule, and how many false alarms a month are put up with."""
+
+    model: str | None = None
+    window: str = "1d"
+    slide: str | None = None
+    delay: str = "0s"
+    false_alarms_per_month: float = Field(default=1.0, gt=0)
+    raise_after: int = Field(default=1, ge=1)
+    clear_after: int = Field(default=2, ge=1)
+    practical_size: float = Field(default=0.1, gt=0, le=1)
+    practical_loss: float | None = Field(default=None, gt=0)
+    columns: tuple[str, ...] | None = None
+    label_horizon: str = "30d"
+    investigate: bool = True
+
+
 class Site(_Part):
     """The whole site file, checked; ``base`` is the directory that relative paths start from."""
 
     system: System = System()
     model: dict[str, Model] = Field(default_factory=dict)
+    monitor: dict[str, Monitor] = Field(default_factory=dict)
     source: dict[str, dict[str, Any]] = Field(default_factory=dict)
     base: Path = Path()
     file: str = "the given site"
@@ -245,13 +263,15 @@ def _explain(error: ValidationError, file: str) -> SiteFileError:
 def _known_keys(path: list[str]) -> list[str]:
     match path:
         case []:
-            return ["system", "model", "source"]
+            return ["system", "model", "monitor", "source"]
         case ["system"]:
             return list(System.model_fields)
         case ["model", _]:
             return list(Model.model_fields)
         case ["model", _, "columns"]:
             return list(Columns.model_fields)
+        case ["monitor", _]:
+            return list(Monitor.model_fields)
         case ["model", _, "gate"]:
             return list(Gate.model_fields)
         case ["model", _, "gate", "contract", _]:

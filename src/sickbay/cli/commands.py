@@ -20,6 +20,8 @@ SUMMARIES: Mapping[str, str] = {
     "drift": "Compare two tables column by column: how far each moved, and whether that matters.",
     "profile": "Profile a table: per column the nulls, range, quantiles and distribution.",
     "validate": "Decide whether a candidate model may replace the one in production.",
+    "watch": "Run the site's monitors, and investigate when one raises an alarm.",
+    "dashboards": "Write a Grafana dashboard and Prometheus alert rules for the monitors.",
     "probe": "List the probes, or run one.",
     "explain": "Say what a cause, finding, probe, fault, scenario or source is.",
     "lab": "Break and heal practice systems; benchmark the diagnosis.",

@@ -21,6 +21,11 @@ def print_json(thing: Any) -> None:
     click.echo(json.dumps(redact_all(plain(thing)), indent=2, allow_nan=False))
 
 
+def print_line(thing: Any) -> None:
+    """Print one JSON object on one line of stdout, at once: a stream that others follow."""
+    click.echo(json.dumps(redact_all(plain(thing)), allow_nan=False))
+
+
 def say(text: str = "") -> None:
     """Print a line of progress on stderr."""
     click.echo(redact(text), err=True)

@@ -59,14 +59,18 @@ class NumberBins:
         if self.step and lenient:
             return exp.TryCast(this=self._grid(value), to=exp.DataType.build("smallint"))
         last = float(self.edges[-1])
-        inner = exp.cast(self._grid(value), "int") if self.step else _tree(value, self.edges, 0, len(self.edges))
+        inner = (
+            exp.cast(self._grid(value), "int", copy=False)
+            if self.step
+            else _tree(value, self.edges, 0, len(self.edges))
+        )
         beyond = round((last - float(self.edges[0])) / self.step) + 1 if self.step else len(self.edges)
         case = exp.Case()
-        case = case.when(exp.Is(this=value.copy(), expression=exp.Null()), exp.convert(NULL))
-        case = case.when(exp.Not(this=finite(value)), _odd(value))
-        case = case.when(exp.LTE(this=value.copy(), expression=real(float(self.edges[0]))), exp.convert(0))
-        case = case.when(exp.GT(this=value.copy(), expression=real(last)), exp.convert(beyond))
-        return case.else_(inner)
+        case = case.when(exp.Is(this=value.copy(), expression=exp.Null()), exp.convert(NULL), copy=False)
+        case = case.when(exp.Not(this=finite(value)), _odd(value), copy=False)
+        case = case.when(exp.LTE(this=value.copy(), expression=real(float(self.edges[0]))), exp.convert(0), copy=False)
+        case = case.when(exp.GT(this=value.copy(), expression=real(last)), exp.convert(beyond), copy=False)
+        return case.else_(inner, copy=False)
 
     def place(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the bin of each cell number that ``cell`` gave for a finite value."""
@@ -102,7 +106,7 @@ Bins = NumberBins | LevelBins
 
 def number(column: exp.Expression) -> exp.Expression:
     """Return the column as a double."""
-    return exp.cast(column.copy(), "double")
+    return exp.cast(column.copy(), "double", copy=False)
 
 
 def real(value: float) -> exp.Expression:
@@ -121,7 +125,7 @@ def _odd(value: exp.Expression) -> exp.Expression:
     # one over infinity is zero, one over NaN is not; IS_NAN itself is spelled in too many ways
     inverse = exp.Div(this=real(1.0), expression=value.copy(), typed=True)
     is_infinite = exp.EQ(this=inverse, expression=real(0.0))
-    return exp.Case().when(is_infinite, exp.convert(INFINITE)).else_(exp.convert(NAN))
+    return exp.Case().when(is_infinite, exp.convert(INFINITE), copy=False).else_(exp.convert(NAN), copy=False)
 
 
 def _tree(value: exp.Expression, edges: Floats, first: int, last: int) -> exp.Expression:
@@ -130,7 +134,11 @@ def _tree(value: exp.Expression, edges: Floats, first: int, last: int) -> exp.Ex
         return exp.convert(first)
     middle = (first + last) // 2
     low, high = _tree(value, edges, first, middle), _tree(value, edges, middle + 1, last)
-    return exp.Case().when(exp.LTE(this=value.copy(), expression=real(float(edges[middle]))), low).else_(high)
+    return (
+        exp.Case()
+        .when(exp.LTE(this=value.copy(), expression=real(float(edges[middle]))), low, copy=False)
+        .else_(high, copy=False)
+    )
 
 
 def grid_step(low: float, high: float, *, whole: bool = False) -> float:

@@ -82,43 +82,47 @@ def _by_columns(
 ) -> exp.Expression:
     parts = []
     for i, entry in enumerate(entries):
-        inner = [exp.alias_(expression.copy(), name) for name, expression in _grouped(entry, by).items()]
+        inner = [exp.alias_(expression.copy(), name, copy=False) for name, expression in _grouped(entry, by).items()]
         if entry.value is not None:
-            inner.append(exp.alias_(entry.value.copy(), "v"))
-        rows = exp.select(*(inner or [exp.alias_(exp.convert(1), "one")])).from_(ROWS)
+            inner.append(exp.alias_(entry.value.copy(), "v", copy=False))
+        rows = exp.select(*(inner or [exp.alias_(exp.convert(1), "one", copy=False)])).from_(ROWS, copy=False)
         if where is not None:
-            rows = rows.where(where.copy())
+            rows = rows.where(where.copy(), copy=False)
         names = list(_grouped(entry, by))
-        columns = [exp.alias_(exp.convert(i), "i")]
+        columns = [exp.alias_(exp.convert(i), "i", copy=False)]
         columns += [_key(name, name in names) for name in ("w", *KEYS)]
         columns += _sums(entry.value is not None, range_too)
-        part = exp.select(*columns).from_(rows.subquery("x"))
+        part = exp.select(*columns).from_(rows.subquery("x", copy=False))
         if names:
-            part = part.group_by(*(exp.column(name) for name in names))
+            part = part.group_by(*(exp.column(name) for name in names), copy=False)
         if entry.limit:
-            part = part.order_by(*_most_frequent()).limit(entry.limit)
+            part = part.order_by(*_most_frequent(), copy=False).limit(entry.limit, copy=False)
         parts.append(part)
     if len(parts) == 1:
         return parts[0]
-    selects = [exp.select(exp.Star()).from_(part.subquery(f"e{i}")) for i, part in enumerate(parts)]
-    return exp.union(*selects, distinct=False)
+    selects = [exp.select(exp.Star()).from_(part.subquery(f"e{i}", copy=False)) for i, part in enumerate(parts)]
+    return exp.union(*selects, distinct=False, copy=False)
 
 
 def _by_rows(
     entries: Sequence[Entry], where: exp.Expression | None, by: exp.Expression | None, range_too: bool
 ) -> exp.Expression:
-    numbers = [exp.select(exp.alias_(exp.convert(i), "i")) for i in range(len(entries))]
-    listed = numbers[0] if len(numbers) == 1 else exp.union(*numbers, distinct=False)
-    chosen = [exp.column("i", table="c"), *([exp.alias_(by.copy(), "w")] if by is not None else [])]
+    numbers = [exp.select(exp.alias_(exp.convert(i), "i", copy=False)) for i in range(len(entries))]
+    listed = numbers[0] if len(numbers) == 1 else exp.union(*numbers, distinct=False, copy=False)
+    chosen = [exp.column("i", table="c"), *([exp.alias_(by.copy(), "w", copy=False)] if by is not None else [])]
     for name in (*KEYS, "v"):
-        chosen.append(exp.alias_(_of_entry(entries, name), name))
-    rows = exp.select(*chosen).from_(ROWS).join(listed.subquery("c"), join_type="cross")
+        chosen.append(exp.alias_(_of_entry(entries, name), name, copy=False))
+    rows = (
+        exp.select(*chosen)
+        .from_(ROWS, copy=False)
+        .join(listed.subquery("c", copy=False), join_type="cross", copy=False)
+    )
     if where is not None:
-        rows = rows.where(where.copy())
+        rows = rows.where(where.copy(), copy=False)
     names = ["i", *(["w"] if by is not None else []), *KEYS]
     columns = [exp.column("i"), _key("w", by is not None), *(exp.column(name) for name in KEYS)]
-    counted = exp.select(*columns, *_sums(True, range_too)).from_(rows.subquery("x"))
-    counted = counted.group_by(*(exp.column(name) for name in names))
+    counted = exp.select(*columns, *_sums(True, range_too)).from_(rows.subquery("x", copy=False))
+    counted = counted.group_by(*(exp.column(name) for name in names), copy=False)
     limits = {i: entry.limit for i, entry in enumerate(entries) if entry.limit}
     return _limited(counted, limits) if limits else counted
 
@@ -129,12 +133,12 @@ def _limited(counted: exp.Select, limits: Mapping[int, int]) -> exp.Select:
     rank = exp.Window(
         this=exp.RowNumber(), partition_by=[exp.column("i"), exp.column("w")], order=order, spec=None, over="OVER"
     )
-    ranked = exp.select(exp.Star(), exp.alias_(rank, "place")).from_(counted.subquery("y"))
+    ranked = exp.select(exp.Star(), exp.alias_(rank, "place", copy=False)).from_(counted.subquery("y", copy=False))
     allowed = exp.Case()
     for i, limit in limits.items():
-        allowed = allowed.when(exp.EQ(this=exp.column("i"), expression=exp.convert(i)), exp.convert(limit))
+        allowed = allowed.when(exp.EQ(this=exp.column("i"), expression=exp.convert(i)), exp.convert(limit), copy=False)
     keep = exp.LTE(this=exp.column("place"), expression=allowed.else_(exp.convert(2**31 - 1)))
-    return exp.select(exp.Star()).from_(ranked.subquery("z")).where(keep)
+    return exp.select(exp.Star()).from_(ranked.subquery("z", copy=False)).where(keep, copy=False)
 
 
 def _grouped(entry: Entry, by: exp.Expression | None) -> dict[str, exp.Expression]:
@@ -145,7 +149,7 @@ def _grouped(entry: Entry, by: exp.Expression | None) -> dict[str, exp.Expressio
 def _key(name: str, there: bool) -> exp.Expression:
     if there:
         return exp.column(name)
-    return exp.alias_(exp.cast(exp.Null(), "int" if name == "b" else "text"), name)
+    return exp.alias_(exp.cast(exp.Null(), "int" if name == "b" else "text"), name, copy=False)
 
 
 def _of_entry(entries: Sequence[Entry], name: str) -> exp.Expression:
@@ -157,24 +161,26 @@ def _of_entry(entries: Sequence[Entry], name: str) -> exp.Expression:
     for i, entry in enumerate(entries):
         expression = getattr(entry, slot)
         if expression is not None:
-            case = case.when(exp.EQ(this=exp.column("i", table="c"), expression=exp.convert(i)), expression.copy())
+            case = case.when(
+                exp.EQ(this=exp.column("i", table="c"), expression=exp.convert(i)), expression.copy(), copy=False
+            )
             some = True
     return case if some else exp.cast(exp.Null(), kind)
 
 
 def _sums(valued: bool, range_too: bool) -> list[exp.Expression]:
     value = exp.column("v")
-    columns = [exp.alias_(exp.Count(this=exp.Star()), "n")]
+    columns = [exp.alias_(exp.Count(this=exp.Star()), "n", copy=False)]
     wanted = ["f", "t", *(["lo", "hi"] if range_too else [])]
     if not valued:
-        return columns + [exp.alias_(exp.cast(exp.Null(), "double"), name) for name in wanted]
+        return columns + [exp.alias_(exp.cast(exp.Null(), "double", copy=False), name) for name in wanted]
     made = {
         "f": exp.Count(this=value.copy()),
         "t": exp.Sum(this=value.copy()),
         "lo": exp.Min(this=value.copy()),
         "hi": exp.Max(this=value.copy()),
     }
-    return columns + [exp.alias_(made[name], name) for name in wanted]
+    return columns + [exp.alias_(made[name], name, copy=False) for name in wanted]
 
 
 def _most_frequent() -> list[exp.Expression]:
