@@ -19,7 +19,10 @@ help:
 demo: $(VENV)/run.stamp
 	$(BIN)/sickbay demo $(FAULT) --scenario $(SCENARIO) --html sickbay-report.html
 
-test: $(VENV)/dev.stamp
+# Spark and ClickHouse come as wheels of 1 GB: they are installed when their rings are asked for.
+WITH_ENGINES := $(findstring all,$(SICKBAY_RINGS))$(findstring spark,$(SICKBAY_RINGS))$(findstring clickhouse,$(SICKBAY_RINGS))
+
+test: $(VENV)/$(if $(WITH_ENGINES),all,dev).stamp
 	$(BIN)/python tests/rings.py
 
 lint: $(VENV)/dev.stamp
@@ -45,3 +48,7 @@ $(VENV)/run.stamp: locks/run.txt pyproject.toml tools/setup.sh
 $(VENV)/dev.stamp: locks/dev.txt pyproject.toml tools/setup.sh
 	sh tools/setup.sh $(VENV) locks/dev.txt
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/all.stamp: locks/all.txt pyproject.toml tools/setup.sh
+	sh tools/setup.sh $(VENV) locks/all.txt
+	@touch $@ $(VENV)/run.stamp $(VENV)/dev.stamp

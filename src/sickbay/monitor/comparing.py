@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sickbay.errors import TableError, nearest
+from sickbay.investigation.window import instant
+from sickbay.monitor.store import Store
 from sickbay.sources.relations import Relation, open_relation
 from sickbay.stats import judging, profile_file, profiling
 from sickbay.stats.drift import PRACTICAL_JS
@@ -67,6 +70,10 @@ def drift(
     place = base or Path.cwd()
     notes: list[str] = []
     before = _reference(reference, columns, place, environ, now, notes)
+    seen = _from_store(current, place)
+    if seen is not None:
+        stored = judging.judge(before, seen, list(columns) if columns else None, practical=practical)
+        return Comparison(before, seen, tuple(stored), practical)
     if isinstance(current, Profile) or _saved(current, place):
         raise TableError(
             "--current is a saved profile; its bins are its own",
@@ -109,6 +116,9 @@ def _reference(
 ) -> Profile:  # fmt: skip
     if isinstance(given, Profile):
         return given
+    kept = _from_store(given, base)
+    if kept is not None:
+        return kept
     if _saved(given, base):
         return profile_file.load(base / given, key="--reference")
     relation = open_relation(given, base=base, key="--reference", environ=environ)
@@ -120,6 +130,23 @@ def _reference(
         return _signed(taken, relation, columns, now)
     finally:
         relation.close()
+
+
+def _from_store(given: Any, base: Path) -> Profile | None:
+    """Return a period that a monitor has seen: ``watch:FILE#MONITOR@START..END``; None for any other address."""
+    if not isinstance(given, str) or not given.startswith("watch:"):
+        return None
+    match = re.fullmatch(r"watch:(.+)#([^#@]+)@(.+)\.\.(.+)", given)
+    if match is None:
+        hint = "write watch:.sickbay/watch.db#MONITOR@2026-01-01..2026-01-08"
+        raise TableError(f"{given!r} names no period of a monitor", hint=hint)
+    if not (base / match[1]).exists():
+        raise TableError(f"there is no store {match[1]}", hint="`sickbay watch` keeps it in .sickbay/watch.db")
+    store = Store(base / match[1])
+    try:
+        return store.period(match[2], *(instant(match[i], option=given) for i in (3, 4)))
+    finally:
+        store.close()
 
 
 def _saved(given: Any, base: Path) -> bool:
