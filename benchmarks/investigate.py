@@ -10,15 +10,12 @@ Owed (ISSUE of part 1): 1 million rows a side under 15 s and 1 GB, 10 million un
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from measure import timed, versions
 
 SITE = """
 [system]
@@ -85,28 +82,13 @@ def write(directory: Path, rows: int) -> None:
     con.close()
 
 
-def timed(command: list[str]) -> tuple[float, float, float]:
-    """Run a command; return wall seconds, CPU seconds and peak memory in MB. A failing command is an error."""
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command[:4]} failed with {process.returncode}: {said.decode()[-800:]}")
-    scale = 1024 if platform.system() == "Linux" else 1024 * 1024
-    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale
-
-
 def main() -> int:
     """Measure each size and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("sickbay", "duckdb", "scikit-learn", "numpy"))
-    print(f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores; {versions}")
+    print(versions("sickbay", "duckdb", "scikit-learn", "numpy"))
     print(f"{'rows a side':>12} {'what':>12} {'wall s':>8} {'CPU s':>8} {'peak MB':>8} {'CPU / scan':>11}")
     for rows in given.rows:
         with tempfile.TemporaryDirectory(prefix="sickbay-benchmark-") as spool:

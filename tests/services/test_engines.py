@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -213,3 +214,32 @@ def test_spark_runs_in_several_processes(spark):
     executors = spark.sparkContext._jsc.sc().statusTracker().getExecutorInfos()
     assert len(executors) >= 3, "a driver and two executors"
     assert os.getpid() > 0
+
+
+@pytest.mark.postgres
+def test_a_log_that_stays_in_postgres_is_watched_there_like_a_file(postgres, tmp_path):
+    import psycopg
+
+    from sickbay.config import load_site
+    from sickbay.monitor.store import Store
+    from sickbay.monitor.watching import Watch
+
+    rng = np.random.default_rng(8)
+    with psycopg.connect(postgres) as con:
+        for table, days in (("seen", 1), ("log", 6)):
+            con.execute(f"CREATE TABLE {table} (ts timestamp, x float8, score float8, prediction int, label boolean)")
+            with con.cursor().copy(f"COPY {table} FROM STDIN") as copy:
+                for i in range(2000 * days):
+                    x = float(rng.normal(1.0 if table == "log" and i >= 10_000 else 0.0, 1))
+                    score = 1 / (1 + math.exp(-x))
+                    moment = f"2026-01-0{1 + i // 2000} {i % 2000 // 100:02}:{i % 60:02}:00"
+                    copy.write_row((moment, x, score, int(score > 0.5), bool(rng.random() < score)))
+    columns = {"timestamp": "ts", "prediction": "prediction", "score": "score", "label": "label"}
+    model = {"predictions": f"{postgres}#log", "reference": f"{postgres}#seen", "columns": columns}
+    site = load_site({"model": {"m": model}, "monitor": {"d": {"window": "1d"}}}, {}, tmp_path)
+    store = Store(tmp_path / "watch.db")
+    (done,) = Watch(site, store, environ={}).turn(datetime(2026, 1, 7, 1, tzinfo=UTC))
+    assert done.error == ""
+    assert [pane.profile.rows for pane in store.panes("d", 0, 2**40)] == [2000] * 6
+    assert {e.series for e in done.events} == {"x/values", "(score)/values"}
+    assert store.panes("d", 0, 2**40)[0].performance.labelled == 2000

@@ -23,6 +23,7 @@ from sickbay.investigation.window import length
 from sickbay.monitor.looking import Look, Series, look_at, look_at_loss, look_at_silence
 from sickbay.monitor.store import Event, Pane, Store, text
 from sickbay.sources.context import Context
+from sickbay.sources.engine_log import EngineLog, stays_in_engine
 from sickbay.sources.predictions import PredictionLog
 from sickbay.stats import estimation, profiling
 from sickbay.stats import table as t
@@ -31,6 +32,7 @@ from sickbay.stats.bins import Bins, NumberBins
 from sickbay.stats.estimation import Performance
 from sickbay.stats.profile import Profile
 
+Log = PredictionLog | EngineLog
 SCORE = "(score)"
 """The score's name among the columns of a profile; no column of a table is likely to be called so."""
 MOST_PANES = 5_000
@@ -111,7 +113,7 @@ class Watch:
         return max(0.5, min(waits))
 
     def _advance(self, plan: Plan, now: datetime, progress: Progress, stop: Callable[[], bool]) -> None:
-        log = PredictionLog.connect(Context(self.site, now, model=plan.settings.model, environ=self.environ))
+        log = self._open(plan, now)
         try:
             if log.first is None or log.last is None:
                 raise TableError(f"[monitor.{plan.name}]: {log.why_no(t.TIME)}", hint="a monitor needs a timestamp")
@@ -126,7 +128,13 @@ class Watch:
         finally:
             log.close()
 
-    def _reference(self, plan: Plan, log: PredictionLog) -> tuple[Profile, Performance]:
+    def _open(self, plan: Plan, now: datetime) -> Log:
+        """Open the log where it is: in its engine, or through the embedded one where it is files."""
+        context = Context(self.site, now, model=plan.settings.model, environ=self.environ)
+        _, settings = choose_model(self.site, plan.settings.model)
+        return EngineLog.connect(context) if stays_in_engine(settings.predictions) else PredictionLog.connect(context)
+
+    def _reference(self, plan: Plan, log: Log) -> tuple[Profile, Performance]:
         fingerprint = json.dumps([str(log.settings.reference)[:500], plan.slide, plan.settings.columns, log.model])
         kept = self.store.reference(plan.name, fingerprint)
         if kept is not None:
@@ -153,7 +161,7 @@ class Watch:
         self.store.keep_reference(plan.name, fingerprint, profile, known)
         return profile, known
 
-    def _due(self, plan: Plan, log: PredictionLog, now: datetime) -> Iterator[int]:
+    def _due(self, plan: Plan, log: Log, now: datetime) -> Iterator[int]:
         """Return the starts of the panes that have ended and are not in the store, oldest first."""
         assert log.first is not None
         first = -(-_seconds(log.first) // plan.slide) * plan.slide
@@ -181,7 +189,7 @@ class Watch:
         progress.events += events
 
     def _labels(
-        self, plan: Plan, log: PredictionLog, now: datetime, reference: Profile, known: Performance, progress: Progress
+        self, plan: Plan, log: Log, now: datetime, reference: Profile, known: Performance, progress: Progress
     ) -> None:
         """Count again the panes whose labels are still coming, and judge each once, when half of them are there."""
         since = int(now.timestamp()) - plan.horizon
@@ -238,7 +246,7 @@ class _Scores:
         return getattr(self.window, name)
 
 
-def _pane(plan: Plan, log: PredictionLog, start: int, reference: Profile) -> Pane:
+def _pane(plan: Plan, log: Log, start: int, reference: Profile) -> Pane:
     """Read one pane of the log into counts over the reference's bins."""
     end = start + plan.slide
     says = f"{plan.name}, {text(start)} to {text(end)}"

@@ -96,8 +96,8 @@ def open_table(con: duckdb.DuckDBPyConnection, view: str, table: Any, base: Path
         if text.startswith(ADDRESSES):
             scheme = text.partition("://")[0]
             raise TableError(
-                f"{key}: this release reads files and in-memory tables, not {scheme}:// addresses",
-                hint="export the table to Parquet and name the file",
+                f"{key}: an investigation reads files and in-memory tables, not yet {scheme}:// addresses",
+                hint="`sickbay watch` and `sickbay drift` run there; for this, export the table to Parquet",
             )
         return _open_files(con, view, text, base, key)
     return _open_object(con, view, table, key)
