@@ -17,9 +17,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sickbay import redact as redaction
-from sickbay.config import Site, choose_model, load_site, resolve
+from sickbay.config import Site, choose_model, load_site
 from sickbay.errors import PluginError, SiteFileError, UnknownNameError
 from sickbay.redact import MASK, redact, redact_all
+from sickbay.references import resolve
 from sickbay.registry import PROBES, Shelf, probe
 from sickbay.terms.change import Change
 from sickbay.terms.diagnosis import Answer, Diagnosis, LedgerEntry, MissingEvidence, RankedCause

@@ -29,7 +29,7 @@ fi
 
 echo "setting up $venv from $lock (a minute the first time)"
 if command -v uv >/dev/null 2>&1; then
-    uv pip install --quiet --python "$venv/bin/python" --require-hashes -r "$lock"
+    uv pip install --quiet --compile-bytecode --python "$venv/bin/python" --require-hashes -r "$lock"
     uv pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation -e .
 else
     [ -x "$venv/bin/pip" ] || "$venv/bin/python" -m ensurepip --default-pip >/dev/null

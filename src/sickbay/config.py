@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,14 +134,6 @@ class Site(_Part):
     file: str = "the given site"
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A value of the site file after ``env:`` and ``file:`` were followed; ``secret`` when it came from one."""
-
-    text: str
-    secret: bool
-
-
 def load_site(site: Site | Mapping[str, Any] | str | Path | None, environ: Mapping[str, str], directory: Path) -> Site:
     """Return the checked site from a path, a dict, a Site, or (None) from ``sickbay.toml`` or ``SICKBAY_SITE``.
 
@@ -171,29 +162,6 @@ def load_site(site: Site | Mapping[str, Any] | str | Path | None, environ: Mappi
             f"the site file {path} is not TOML: {error}", hint="`sickbay init` writes one that is"
         ) from None
     return _check(document, str(path), path.resolve().parent)
-
-
-def resolve(value: str, base: Path, environ: Mapping[str, str], *, key: str) -> Resolved:
-    """Follow ``env:NAME`` and ``file:PATH``; any other text is returned as it is.
-
-    Raises SiteFileError that names the key and the missing variable or file.
-    """
-    if value.startswith("env:"):
-        name = value.removeprefix("env:")
-        if name not in environ:
-            raise SiteFileError(
-                f"{key} asks for the environment variable {name}, which is not set", hint=f"export {name}=…"
-            )
-        return Resolved(environ[name], True)
-    if value.startswith("file:"):
-        path = base / value.removeprefix("file:")
-        try:
-            return Resolved(path.read_text(encoding="utf-8").strip(), True)
-        except OSError as error:
-            raise SiteFileError(
-                f"{key} asks for the file {path}: {error.strerror}", hint="relative paths start at the site file"
-            ) from None
-    return Resolved(value, False)
 
 
 def choose_model(site: Site, name: str | None) -> tuple[str, Model]:

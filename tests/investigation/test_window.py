@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sickbay.errors import UserError
-from sickbay.investigation import window
+from sickbay.terms import window
 
 NONSENSE = [
     "",

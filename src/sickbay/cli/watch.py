@@ -52,10 +52,10 @@ def command(
       sickbay watch --port 9464 --reports alarms/
     """
     from sickbay.config import load_site
-    from sickbay.investigation import window
     from sickbay.monitor.metrics import Metrics
     from sickbay.monitor.store import Store
     from sickbay.monitor.watching import Watch, store_path
+    from sickbay.terms import window
 
     door: Door = ctx.obj
     if until is not None and not once:

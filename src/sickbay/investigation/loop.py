@@ -15,13 +15,14 @@ from sickbay.config import Site, choose_model, load_site
 from sickbay.engine import belief as beliefs
 from sickbay.engine import network, planner, stopping
 from sickbay.errors import UnknownNameError, UserError
-from sickbay.investigation import runner, window
+from sickbay.investigation import runner
 from sickbay.investigation.connections import Connections
 from sickbay.investigation.events import Event, Leading, ProbeEnded, ProbeStarted
 from sickbay.investigation.verdict import write
 from sickbay.knowledge import loader
 from sickbay.registry import KINDS, PROBES
 from sickbay.sources.context import Context
+from sickbay.terms import window
 from sickbay.terms.cause import Knowledge, Scenario
 from sickbay.terms.diagnosis import Diagnosis, Stopped
 from sickbay.terms.probe import Probe

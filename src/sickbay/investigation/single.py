@@ -10,11 +10,12 @@ from typing import Any
 
 from sickbay.config import Site, choose_model, load_site
 from sickbay.errors import SickbayError, SourceError, UserError, nearest
-from sickbay.investigation import runner, window
+from sickbay.investigation import runner
 from sickbay.investigation.connections import Connections
 from sickbay.redact import redact, redact_all
 from sickbay.registry import PROBES
 from sickbay.sources.context import Check, Context
+from sickbay.terms import window
 from sickbay.terms.change import Change
 from sickbay.terms.finding import Finding
 from sickbay.terms.probe import Probe

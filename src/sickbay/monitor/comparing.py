@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from sickbay.errors import TableError, nearest
-from sickbay.investigation.window import instant
 from sickbay.monitor.store import Store
 from sickbay.sources.relations import Relation, open_relation
 from sickbay.stats import judging, profile_file, profiling
 from sickbay.stats.drift import PRACTICAL_JS
 from sickbay.stats.judging import Judged
 from sickbay.stats.profile import Profile
+from sickbay.terms.window import instant
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ import numpy as np
 
 from sickbay.config import Monitor, Site, choose_model
 from sickbay.errors import SiteFileError, SourceError, TableError
-from sickbay.investigation.window import length
 from sickbay.monitor.looking import Look, Series, look_at, look_at_loss, look_at_silence
 from sickbay.monitor.store import Event, Pane, Store, text
 from sickbay.sources.context import Context
@@ -31,6 +30,7 @@ from sickbay.stats.alarm import Alarm, Rule
 from sickbay.stats.bins import Bins, NumberBins
 from sickbay.stats.estimation import Performance
 from sickbay.stats.profile import Profile
+from sickbay.terms.window import length
 
 Log = PredictionLog | EngineLog
 SCORE = "(score)"

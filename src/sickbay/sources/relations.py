@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sickbay.errors import TableError, nearest
+from sickbay.references import resolve
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -120,8 +121,6 @@ def open_relation(table: Any, *, base: Path, key: str, environ: Mapping[str, str
 
     Raises TableError naming ``key`` when the address cannot be used, SourceError when the engine cannot be reached.
     """
-    from sickbay.config import resolve
-
     if isinstance(table, Path):
         table = str(table)
     if isinstance(table, str):
