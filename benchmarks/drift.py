@@ -102,7 +102,7 @@ def peer(name: str, home: Path, directory: Path, limit: float) -> tuple[float, f
         python = environment(name, home)
     except subprocess.CalledProcessError as error:
         raise RuntimeError(f"cannot be installed: {error.stderr.decode()[-200:]}") from None
-    script = HERE / "peers" / f"{name.replace('-', '_')}.py"
+    script = HERE / "peers" / f"with_{name.replace('-', '_')}.py"
     files = [str(directory / "reference.parquet"), str(directory / "current.parquet")]
     command = [str(python), "-W", "ignore", str(script), *files]
     try:

@@ -40,15 +40,17 @@ investigate = false
 """
 
 
-def rows(day, count, rng, *, shift=0.0, flip=0.0, labels=True):
+def rows(day, count, rng, *, shift=0.0, flip=0.0, labels=True, only=None):
     x = rng.normal(shift, 1, count)
     score = 1 / (1 + np.exp(-1.5 * x))
     truth = (rng.random(count) < score).astype(float)
-    truth = np.where(rng.random(count) < flip, 1 - truth, truth)
+    level = rng.choice(["a", "b", "c"], count)
+    concerned = (rng.random(count) < flip) & ((level == only) | (only is None))
+    truth = np.where(concerned, 1 - truth, truth)
     start = pd.Timestamp("2026-01-01") + pd.Timedelta(days=day)
     return pd.DataFrame({
         "ts": start + pd.to_timedelta(np.sort(rng.random(count)) * DAY, unit="s"), "x": x,
-        "k": rng.choice(["a", "b", "c"], count), "score": score, "prediction": (score > 0.5).astype(int),
+        "k": level, "score": score, "prediction": (score > 0.5).astype(int),
         "label": truth if labels else np.nan,
     })  # fmt: skip
 
@@ -103,6 +105,8 @@ def test_a_changed_relation_shows_in_the_realised_loss_and_breaks_the_estimate(t
 
     done, store, _ = turned(site_in(tmp_path, 8, flip=0.4), at(8))
     assert {e.series for e in done[0].events} == {"loss"}
+    assert "stands out" not in done[0].events[0].says, "every part of the traffic is as bad"
+    assert "no longer mean" in done[0].doubt
     known = store._con.execute("SELECT performance FROM reference").fetchone()[0]
     reference = estimation.Performance.from_dict(json.loads(known))
     panes = store.panes("daily", 0, 2**40)
@@ -111,6 +115,13 @@ def test_a_changed_relation_shows_in_the_realised_loss_and_breaks_the_estimate(t
     assert estimate.loss == pytest.approx(sound.mean_loss, abs=4 * np.hypot(estimate.error, sound.error))
     assert assumption_broken(sound, estimate) == ""
     assert "no longer mean" in assumption_broken(broken, estimation.estimate(reference, broken))
+
+
+def test_the_alarm_of_a_loss_says_where_it_stands_out(tmp_path):
+    done, _, _ = turned(site_in(tmp_path, 8, flip=0.6, only="b"), at(8))
+    said = [event.says for event in done[0].events if event.series == "loss"]
+    assert "it stands out in k=b: 0.5" in said[0]
+    assert "in the reference" in said[0]
 
 
 def test_labels_that_come_late_are_taken_in_when_they_come(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from datetime import UTC, datetime
@@ -120,7 +121,8 @@ class _Runner:
                 {
                     "schema": "sickbay.watch/1", "monitor": progress.monitor, "windows": progress.panes,
                     "until": text(progress.last_end) if progress.last_end else None, "error": progress.error or None,
-                    "caught_up": progress.caught_up, "events": [_event(event) for event in progress.events],
+                    "caught_up": progress.caught_up, "loss": _losses(progress),
+                    "events": [_event(event) for event in progress.events],
                 }
             )  # fmt: skip
             return
@@ -130,6 +132,9 @@ class _Runner:
             after = " after the source was away" if progress.caught_up else ""
             word = "window" if progress.panes == 1 else "windows"
             output.out(f"{progress.monitor}: {progress.panes} {word}, up to {text(progress.last_end or 0)}{after}")
+        loss = _loss(progress)
+        if loss:
+            output.out(f"{progress.monitor}: {loss}")
         for event in progress.events:
             output.out(f"{progress.monitor}: alarm {event.what}, window to {text(event.end)}: {event.says}")
 
@@ -162,6 +167,21 @@ class _Runner:
             path = self.reports / f"{event.monitor}-{moment}.html"
             output.write(path, html.render(diagnosis))
             output.say(f"report: {path}")
+
+
+def _losses(progress: Progress) -> dict[str, Any]:
+    """Return the mean loss as the labels show it and as the scores let expect it, None where unknown."""
+    realised = progress.performance.mean_loss if progress.performance else math.nan
+    expected = progress.estimated.loss if progress.estimated else math.nan
+    known = [None if math.isnan(value) else value for value in (realised, expected)]
+    return {"realised": known[0], "estimated": known[1], "estimate_doubted": progress.doubt or None}
+
+
+def _loss(progress: Progress) -> str:
+    losses = _losses(progress)
+    told = [f"{word} {losses[word]:.3f}" for word in ("realised", "estimated") if losses[word] is not None]
+    doubt = f" (not to be trusted: {progress.doubt})" if progress.doubt else ""
+    return f"mean loss {', '.join(told)}{doubt}" if told else ""
 
 
 def _event(event: Event) -> dict[str, Any]:

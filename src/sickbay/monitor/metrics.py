@@ -33,6 +33,7 @@ METRICS = (
     Metric("sickbay_column_missing_rise", "Rise of the share of missing values over the reference",
            labels=("monitor", "column")),
     Metric("sickbay_loss", "Mean loss: realised from labels, or estimated from scores", labels=("monitor", "kind")),
+    Metric("sickbay_estimate_trusted", "1 while nothing speaks against the estimated loss, else 0"),
     Metric("sickbay_labelled_share", "Share of the rows whose labels have come"),
     Metric("sickbay_alarm", "1 while an alarm is raised", labels=("monitor", "series")),
     Metric("sickbay_alarms_total", "Alarms raised", "counter", ("monitor", "series")),
@@ -77,6 +78,7 @@ class Metrics:
             self._set("sickbay_labelled_share", progress.performance.labelled / rows if rows else math.nan, name)
         if progress.estimated is not None:
             self._set("sickbay_loss", progress.estimated.loss, name, "estimated")
+            self._set("sickbay_estimate_trusted", 0.0 if progress.doubt else 1.0, name)
         for series, (raised, _, _) in store.alarms(name).items():
             self._set("sickbay_alarm", float(raised), name, series)
         for event in progress.events:

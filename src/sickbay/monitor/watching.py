@@ -19,7 +19,8 @@ import numpy as np
 
 from sickbay.config import Monitor, Site, choose_model
 from sickbay.errors import SiteFileError, SourceError, TableError
-from sickbay.monitor.looking import Look, Series, look_at, look_at_loss, look_at_silence
+from sickbay.monitor import explaining
+from sickbay.monitor.looking import Look, Series, assumption_broken, look_at, look_at_loss, look_at_silence
 from sickbay.monitor.store import Event, Pane, Store, text
 from sickbay.sources.context import Context
 from sickbay.sources.engine_log import EngineLog, stays_in_engine
@@ -55,6 +56,8 @@ class Progress:
     behind_seconds: float = 0.0
     performance: Performance | None = None
     estimated: estimation.Estimated | None = None
+    doubt: str = ""
+    """Why the estimated loss is not to be trusted; empty while nothing speaks against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ class Watch:
                 if stop():
                     return
                 pane = _pane(plan, log, start, reference)
-                self._take(plan, pane, reference, known, progress)
+                self._take(plan, log, pane, reference, known, progress)
             if progress.panes:
                 self._labels(plan, log, now, reference, known, progress)
         finally:
@@ -169,7 +172,9 @@ class Watch:
         last = int(now.timestamp()) - plan.delay - plan.slide
         yield from itertools.islice(range(start, last + 1, plan.slide), MOST_PANES)
 
-    def _take(self, plan: Plan, pane: Pane, reference: Profile, known: Performance, progress: Progress) -> None:
+    def _take(
+        self, plan: Plan, log: Log, pane: Pane, reference: Profile, known: Performance, progress: Progress
+    ) -> None:
         """Look at the window that a new pane completes, and write pane, alarms and events at once."""
         begin = pane.end - plan.window
         before = self.store.panes(plan.name, begin, pane.start)
@@ -183,10 +188,20 @@ class Watch:
             estimated = estimation.estimate(known, performance)
             series = [*look.series, *look_at_silence(pane, self._typical(plan, pane))]
             progress.look, progress.performance, progress.estimated = look, performance, estimated
+            progress.doubt = assumption_broken(performance, estimated)
         alarms, events = self._step(plan, reference, series, begin, pane.end)
+        events = [self._score_moved(log, event, reference) for event in events]
         self.store.add(pane, alarms, events)
         progress.panes += 1
         progress.events += events
+
+    def _score_moved(self, log: Log, event: Event, reference: Profile) -> Event:
+        """Add to an alarm of the score what it leans on now."""
+        if event.what != "raised" or event.series != f"{SCORE}/values":
+            return event
+        window = log.window(_moment(event.start), _moment(event.end))
+        leaning = explaining.leaning(log.reference(), window, reference)
+        return _with(event, "share of the score's variance explained by", leaning)
 
     def _labels(
         self, plan: Plan, log: Log, now: datetime, reference: Profile, known: Performance, progress: Progress
@@ -197,7 +212,8 @@ class Watch:
             if pane.performance.rows == 0:
                 continue
             bins = _score_bins(reference)
-            fresh = estimation.measure(log.window(_moment(pane.start), _moment(pane.end)), bins)
+            window = log.window(_moment(pane.start), _moment(pane.end))
+            fresh = estimation.measure(window, bins)
             if fresh.rows > pane.performance.rows:  # rows that came late are not in the profile: labels of the others
                 fresh = replace(fresh, rows=pane.performance.rows)
             enough = fresh.labelled >= ENOUGH_LABELS * fresh.rows
@@ -205,6 +221,15 @@ class Watch:
                 continue
             series = look_at_loss(known, fresh, plan.settings.practical_loss, log.task) if enough else []
             alarms, events = self._step(plan, reference, series, pane.start, pane.end)
+            events = [
+                _with(event, "it stands out in", explaining.where(log.reference(), window, reference))
+                if event.what == "raised"
+                else event
+                for event in events
+            ]
+            estimated = estimation.estimate(known, fresh)
+            if enough and estimated is not None:
+                progress.estimated, progress.doubt = estimated, assumption_broken(fresh, estimated)
             self.store.judge(replace(pane, performance=fresh), judged=enough, alarms=alarms, events=events)
             progress.events += events
             progress.performance = fresh if fresh.labelled else progress.performance
@@ -261,6 +286,10 @@ def _pane(plan: Plan, log: Log, start: int, reference: Profile) -> Pane:
         scored = profiling.measure(_Scores(window), {t.SCORE: scores}).columns[t.SCORE]
         profile = replace(profile, columns={**profile.columns, SCORE: replace(scored, name=SCORE)})
     return Pane(plan.name, start, end, replace(profile, says=says), estimation.measure(window, scores))
+
+
+def _with(event: Event, introduction: str, more: str) -> Event:
+    return replace(event, says=f"{event.says}; {introduction} {more}") if more else event
 
 
 def _score_bins(reference: Profile) -> NumberBins | None:
