@@ -5,18 +5,23 @@
 Speed is per core, in CPU seconds of this process, beside numpy passes over the same batches (the limit). False alarms
 are simulated months without change: counts drawn from the reference's own distribution, decided by the product's code.
 Delays are rows until the first alarm after a shift of the mean that gives the PSI named, median of 20 streams, beside
-river's detectors with their defaults; a detector that had already alarmed before the change counts as "false before".
+river's detectors and NannyML's (its own environment) with their defaults; a detector that had already alarmed before the change counts as "false before".
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import statistics
+import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from drift import HERE, environment
 from measure import versions
 from scipy.optimize import brentq
 from scipy.stats import norm
@@ -132,18 +137,22 @@ def shift_for(psi: float) -> float:
     return float(brentq(gap, 1e-6, 3.0))
 
 
-def delays(rounds: int = 20, before: int = 20_000, after: int = 20_000) -> None:
+def delays(environments: Path, rounds: int = 20, before: int = 20_000, after: int = 20_000) -> None:
     from river import drift
 
     made = {"river ADWIN": drift.ADWIN, "river PageHinkley": drift.PageHinkley, "river KSWIN": drift.KSWIN}
     rng = np.random.default_rng(3)
-    reference = profile(pd.DataFrame({"x": rng.normal(size=50_000)}))
+    accepted = rng.normal(size=50_000)
+    reference = profile(pd.DataFrame({"x": accepted}))
+    streams = {"reference": accepted}
+    nannyml = "NannyML, chunks of 500"
     print("rows from the change to the first alarm, median (missed, false before), of 20 streams:")
     for psi in (0.1, 0.2, 0.5):
-        shift, found = shift_for(psi), {name: [] for name in ("sickbay Stream, window 500", *made)}
+        shift, found = shift_for(psi), {name: [] for name in ("sickbay Stream, window 500", *made, nannyml)}
         early = dict.fromkeys(found, 0)
-        for _ in range(rounds):
+        for k in range(rounds):
             values = np.concatenate([rng.normal(size=before), rng.normal(shift, 1, after)])
+            streams = {"reference": accepted, **(streams if k else {}), str(k): values}
             stream = Stream(reference=reference, window=500, rule=Rule(1.0, 720))
             at = []
             for i in range(0, len(values), 100):
@@ -158,9 +167,20 @@ def delays(rounds: int = 20, before: int = 20_000, after: int = 20_000) -> None:
                         if i > before:
                             break
                 note(name, at, before, found, early)
+        for at in alerts_of_nannyml(environments, streams).values():
+            note(nannyml, at, before, found, early)
         for name, rows in found.items():
             told = f"{statistics.median(rows):,.0f}" if rows else "–"
             print(f"  PSI {psi}: {name:<28} {told:>8} ({rounds - len(rows)}, {early[name]})")
+
+
+def alerts_of_nannyml(environments: Path, streams: dict[str, np.ndarray]) -> dict[str, list[int]]:
+    """Return the rows at each alert of each stream; NannyML runs in its own environment."""
+    python = environment("nannyml", environments)
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(Path(folder) / "streams.npz", **streams)
+        command = [str(python), "-W", "ignore", str(HERE / "peers" / "delay_nannyml.py"), f"{folder}/streams.npz"]
+        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def note(name, at, before, found, early) -> None:
@@ -174,13 +194,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--months", type=int, default=1000)
     parser.add_argument("--values", type=int, default=100_000_000)
+    parser.add_argument("--environments", type=Path, default=HERE.parent / ".benchmarks" / "peers")
     given = parser.parse_args()
     print(versions("sickbay", "datasketches", "river", "numpy"))
     reference = profile(pd.DataFrame(np.random.default_rng(9).normal(size=(100_000, 20)), columns=COLUMNS))
     speed(reference)
     wrapper()
     memory(given.values)
-    delays()
+    delays(given.environments)
     false_alarms(given.months)
     return 0
 

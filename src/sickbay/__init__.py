@@ -4,6 +4,9 @@
     diagnosis = sickbay.investigate("sickbay.toml", scenario="model-degradation")
     diagnosis.leader
 
+    sickbay.drift("accepted.parquet", "yesterday.parquet").columns
+    sickbay.validate("candidate.parquet", "champion.parquet", "labelled.parquet").passed
+
 Names are loaded when they are first used: ``import sickbay`` itself reads nothing heavy.
 """
 
@@ -20,19 +23,27 @@ if TYPE_CHECKING:
     from sickbay.errors import SickbayError as SickbayError
     from sickbay.errors import SourceError as SourceError
     from sickbay.errors import UserError as UserError
+    from sickbay.gate.operation import validate as validate
+    from sickbay.gate.pairs import Named as Named
+    from sickbay.monitor.comparing import drift as drift
+    from sickbay.monitor.comparing import profile as profile
     from sickbay.terms.diagnosis import Diagnosis as Diagnosis
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Diagnosis": "sickbay.terms.diagnosis",
+    "Named": "sickbay.gate.pairs",
     "PluginError": "sickbay.errors",
     "RemedyError": "sickbay.errors",
     "SickbayError": "sickbay.errors",
     "Site": "sickbay.config",
     "SourceError": "sickbay.errors",
     "UserError": "sickbay.errors",
+    "drift": "sickbay.monitor.comparing",
     "load_site": "sickbay.config",
+    "profile": "sickbay.monitor.comparing",
+    "validate": "sickbay.gate.operation",
 }
 
 __all__ = ["__version__", "investigate", *_HOME]
