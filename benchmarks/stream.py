@@ -5,7 +5,8 @@
 Speed is per core, in CPU seconds of this process, beside numpy passes over the same batches (the limit). False alarms
 are simulated months without change: counts drawn from the reference's own distribution, decided by the product's code.
 Delays are rows until the first alarm after a shift of the mean that gives the PSI named, median of 20 streams, beside
-river's detectors and NannyML's (its own environment) with their defaults; a detector that had already alarmed before the change counts as "false before".
+river's detectors and NannyML's (in an environment of its own) with their defaults; a detector that had already alarmed
+before the change counts as "false before".
 """
 
 from __future__ import annotations
