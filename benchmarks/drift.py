@@ -14,6 +14,7 @@ below --environments. One that cannot be installed or run is named with the reas
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
@@ -26,6 +27,8 @@ from measure import timed, versions
 
 HERE = Path(__file__).resolve().parent
 PEERS = ("evidently", "whylogs", "nannyml", "deepchecks", "frouros", "alibi-detect")
+QUIET = {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1"}
+"""Keeps the peers from calling home."""
 SCAN = """
 import duckdb, sys
 con = duckdb.connect(config={'memory_limit': '700MB'})
@@ -106,7 +109,7 @@ def peer(name: str, home: Path, directory: Path, limit: float) -> tuple[float, f
     files = [str(directory / "reference.parquet"), str(directory / "current.parquet")]
     command = [str(python), "-W", "ignore", str(script), *files]
     try:
-        return timed(["timeout", str(limit), *command])
+        return timed(["timeout", str(limit), *command], os.environ | QUIET)
     except SystemExit as error:
         raise RuntimeError(str(error)[-160:].replace("\n", " ")) from None
 

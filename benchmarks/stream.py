@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from drift import HERE, environment
+from drift import HERE, QUIET, environment
 from measure import versions
 from scipy.optimize import brentq
 from scipy.stats import norm
@@ -181,7 +182,9 @@ def alerts_of_nannyml(environments: Path, streams: dict[str, np.ndarray]) -> dic
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder) / "streams.npz", **streams)
         command = [str(python), "-W", "ignore", str(HERE / "peers" / "delay_nannyml.py"), f"{folder}/streams.npz"]
-        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | QUIET).stdout
+        )
 
 
 def note(name, at, before, found, early) -> None:
