@@ -34,6 +34,9 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/investigate.py
+	$(BIN)/python benchmarks/drift.py
+	$(BIN)/python benchmarks/stream.py
+	$(BIN)/python benchmarks/gate.py
 
 lock: $(VENV)/dev.stamp
 	sh tools/lock.sh
