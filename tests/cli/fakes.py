@@ -69,6 +69,12 @@ class FakeLab:
     def heal(self):
         self.did.append("heal")
 
+    def stop(self):
+        self.did.append("stop")
+
+    def close(self):
+        """Nothing runs."""
+
 
 class FakeRooms(Rooms):
     def __init__(

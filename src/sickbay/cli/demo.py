@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from sickbay.registry import Fault
 
 CAUSE = "feature-pipeline-broken"
 """The demo breaks this unless told otherwise: everyone has met it, and the pictures show it."""
+
+NOTICED = 3.0
+"""Seconds until somebody looks at a live system that broke: its users have to meet the failure first."""
 
 
 @click.command("demo")
@@ -51,17 +55,22 @@ def command(
     door: Door = ctx.obj
     broken = choose(door, fault, scenario)
     symptom = scenario or _scenario_of(door, broken.produces)
-    lab = _lab(door, directory, seed)
+    lab = _lab(door, directory, seed, broken.system)
     given: dict[str, Any] = {"seed": seed} if strength is None else {"seed": seed, "strength": strength}
     output.say(f"break: {broken.name}: {broken.says}")
     try:
         lab.break_(broken.name, **given)
+        if broken.system in door.rooms.live_systems():
+            time.sleep(NOTICED)
         output.say(f"investigate: {symptom or 'from the symptoms'}, knowing nothing about the break")
         diagnosis = watched(door, lab.site_file, symptom, quiet=False)
         output.write(html_file, as_html(diagnosis))
     finally:
         output.say("heal: undo the break")
-        lab.heal()
+        try:
+            lab.heal()
+        finally:
+            lab.close()
     if as_json:
         output.print_json(diagnosis.to_dict())
     else:
@@ -96,9 +105,15 @@ def _scenario_of(door: Door, cause: str) -> str | None:
     return (known.scenario or None) if known else None
 
 
-def _lab(door: Door, directory: Path, seed: int) -> Any:
+def _lab(door: Door, directory: Path, seed: int, system: str) -> Any:
+    if system in door.rooms.live_systems():
+        place = directory.with_name(f"{directory.name}-{system}")
+        output.say(
+            f"lab: start real servers in {place}; the first time their packages are fetched, which takes minutes"
+        )
+        return door.rooms.hold_lab(place, system=system, seed=seed, say=lambda text: output.say(f"lab: {text}"))
     if directory.exists() and any(directory.iterdir()):
         output.say(f"lab: the system started earlier in {directory}")
         return door.rooms.open_lab(directory)
     output.say(f"lab: start a healthy system in {directory}; the first time takes longest")
-    return door.rooms.start_lab(directory, seed=seed)
+    return door.rooms.start_lab(directory, system="fraud", seed=seed)

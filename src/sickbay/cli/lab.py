@@ -61,11 +61,12 @@ def list_(door: Door, as_json: bool) -> None:
 @options.as_json
 @click.pass_obj
 def start(door: Door, system: str, directory: Path, seed: int, as_json: bool) -> None:
-    """Start a healthy practice system in a directory.
+    """Start a healthy practice system in a directory: fraud, flights, or tracking (real servers, until `lab stop`).
 
     \b
     Example:
       sickbay lab start fraud --directory /tmp/lab
+      sickbay lab start tracking --directory /tmp/tracking
     """
     lab = door.rooms.start_lab(directory, system=system, seed=seed)
     _done(
@@ -110,6 +111,21 @@ def heal(door: Door, directory: Path, as_json: bool) -> None:
     """
     door.rooms.open_lab(directory).heal()
     _done(as_json, {"healed": True}, "healed")
+
+
+@command.command("stop")
+@_directory
+@options.as_json
+@click.pass_obj
+def stop(door: Door, directory: Path, as_json: bool) -> None:
+    """Stop the servers of a practice system that runs.
+
+    \b
+    Example:
+      sickbay lab stop --directory /tmp/lab
+    """
+    door.rooms.open_lab(directory).stop()
+    _done(as_json, {"stopped": True}, "stopped")
 
 
 @command.command("bench")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sickbay.gate.verdict import Verdict
     from sickbay.lab.bench import BenchResult
+    from sickbay.lab.live import Live, Remote
     from sickbay.lab.operations import Lab
     from sickbay.monitor.comparing import Comparison
     from sickbay.registry import Fault, SourceKind
@@ -73,13 +74,25 @@ class Rooms:
 
         return {fault.name: fault for fault in operations.faults()}
 
-    def start_lab(self, directory: Path, **settings: Any) -> Lab:
-        """Return a new, healthy lab system in ``directory``."""
+    def start_lab(self, directory: Path, *, system: str, seed: int) -> Lab | Remote:
+        """Return a new, healthy lab system in ``directory``; it stays when the command ends."""
         from sickbay.lab import operations
 
-        return operations.start(directory, **settings)
+        return operations.start_kept(directory, system=system, seed=seed)
 
-    def open_lab(self, directory: Path) -> Lab:
+    def hold_lab(self, directory: Path, *, system: str, seed: int, say: Callable[[str], None]) -> Lab | Live:
+        """Return a new, healthy lab system in ``directory``; what runs of it ends with this process."""
+        from sickbay.lab import operations
+
+        return operations.start_held(directory, system=system, seed=seed, say=say)
+
+    def live_systems(self) -> Sequence[str]:
+        """Return the systems that are servers running, not tables written."""
+        from sickbay.lab import live
+
+        return tuple(live.SYSTEMS)
+
+    def open_lab(self, directory: Path) -> Lab | Remote:
         """Return the lab system that was started in ``directory``."""
         from sickbay.lab import operations
 

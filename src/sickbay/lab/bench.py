@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 
 from sickbay.errors import SickbayError, UserError, nearest
+from sickbay.lab import live_bench
 from sickbay.lab.metrics import Case, summarise
 from sickbay.lab.operations import Broken, start
 from sickbay.registry import FAULTS, Fault
 
 SCHEMA = "sickbay.bench/1"
-SCENARIOS = ("model-degradation",)
+LIVE = {"tracking-down": "tracking"}
+"""Scenarios whose cases are run one after the other on a live system, and that system."""
+SCENARIOS = ("model-degradation", *LIVE)
 SHARES = {"single": 0.62, "double": 0.14, "control": 0.24}
 GRADUAL = ("data-drift", "concept-drift", "segment-shift")
 VOCABULARIES = (
@@ -103,6 +106,9 @@ def bench(
         )
     if cases < 1:
         raise UserError("a benchmark needs at least one case", hint="--cases 200")
+    if scenario in LIVE:
+        found = live_bench.run(scenario, LIVE[scenario], cases=cases, seed=seed, on_case=on_case)
+        return BenchResult(scenario, seed, tuple(found))
     plans = [plan(scenario, seed, index, system) for index in range(cases)]
     done: list[Case] = []
     processes = workers or os.cpu_count() or 1

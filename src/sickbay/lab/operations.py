@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sickbay.errors import UserError, nearest
+from sickbay.lab import live
 from sickbay.lab.systems import logfiles
 from sickbay.lab.systems.batch import Batch
 from sickbay.lab.systems.flights import Flights
@@ -84,6 +85,12 @@ class Lab:
         self._remember()
         return batch
 
+    def stop(self) -> None:
+        """Nothing runs between two commands."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
     def status(self) -> dict[str, Any]:
         """Return what runs, since when, and what is broken."""
         return {
@@ -111,14 +118,30 @@ def faults() -> list[Fault]:
     return list(FAULTS.load().values())
 
 
+def start_held(directory: Path, *, system: str, seed: int, say: Callable[[str], None]) -> Lab | live.Live:
+    """Start a system of either kind, held by this process where it is a live one."""
+    return (
+        live.start(system, directory, say=say) if system in live.SYSTEMS else start(directory, system=system, seed=seed)
+    )
+
+
+def start_kept(directory: Path, *, system: str, seed: int) -> Lab | live.Remote:
+    """Start a system of either kind for later commands; a live one is held by a daemon."""
+    if system in live.SYSTEMS:
+        return live.start_daemon(system, directory)
+    return start(directory, system=system, seed=seed)
+
+
 def start(directory: str | Path, *, system: str = "fraud", seed: int = 0, force: bool = False, **settings: Any) -> Lab:
     """Start a healthy system in a directory and return it; ``settings`` are fields of ``Settings``.
 
     Raises UserError for an unknown system or setting, or for a directory that holds something else.
     """
     if system not in WORLDS:
+        known_systems = (*WORLDS, *live.SYSTEMS)
         raise UserError(
-            f"the lab has no system {system!r}", hint=nearest(system, WORLDS) or f"known: {', '.join(WORLDS)}"
+            f"the lab has no system {system!r}",
+            hint=nearest(system, known_systems) or f"known: {', '.join(known_systems)}",
         )
     known = Settings.__dataclass_fields__
     for name in settings:
@@ -133,9 +156,11 @@ def start(directory: str | Path, *, system: str = "fraud", seed: int = 0, force:
     return lab
 
 
-def open_lab(directory: str | Path) -> Lab:
+def open_lab(directory: str | Path) -> Lab | live.Remote:
     """Return the lab system that was started in a directory, with the faults in force."""
     path = Path(directory)
+    if (path / live.STATE).exists():
+        return live.open_remote(path)
     try:
         state = json.loads((path / STATE).read_text(encoding="utf-8"))
     except FileNotFoundError:
