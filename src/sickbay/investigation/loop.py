@@ -23,7 +23,7 @@ from sickbay.knowledge import loader
 from sickbay.registry import KINDS, PROBES
 from sickbay.sources.context import Context
 from sickbay.terms import window
-from sickbay.terms.cause import Knowledge, Scenario
+from sickbay.terms.cause import STRENGTHS, Cause, Knowledge, Scenario
 from sickbay.terms.diagnosis import Diagnosis, Stopped
 from sickbay.terms.probe import Probe
 
@@ -137,11 +137,22 @@ def _prepare(
     runnable = {name: probe for name, probe in probes.items() if name not in not_runnable}
     if any("predictions" in probe.sources.values() for probe in runnable.values()):
         connections.get("predictions")  # a table to be fixed ends the run; other systems connect when a probe asks
-    built = network.build(list(knowledge.causes.values()), kinds, scenario=scenario.id)
+    built = network.build(_possible(knowledge, scenario, runnable), kinds, scenario=scenario.id)
     return State(
         knowledge, scenario, connections, beliefs.Belief(built), probes, dict(runnable), not_runnable, mode,
         max(1, workers), None, on_event,
     )  # fmt: skip
+
+
+def _possible(knowledge: Knowledge, scenario: Scenario, runnable: Mapping[str, Probe]) -> list[Cause]:
+    """Return the scenario's causes, and those of others of which half the usual signs can be measured on this site."""
+    measurable = {kind.id for probe in runnable.values() for kind in probe.findings}
+
+    def tellable(cause: Cause) -> bool:
+        usual = [name for name, link in cause.shows.items() if link.strength >= STRENGTHS["often"]]
+        return sum(name in measurable for name in usual) * 2 >= max(1, len(usual))
+
+    return [cause for cause in knowledge.causes.values() if cause.scenario == scenario.id or tellable(cause)]
 
 
 def _run(state: State) -> Stopped:

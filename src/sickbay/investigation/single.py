@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from os import environ as os_environ
 from pathlib import Path
@@ -19,6 +19,9 @@ from sickbay.terms import window
 from sickbay.terms.change import Change
 from sickbay.terms.finding import Finding
 from sickbay.terms.probe import Probe
+
+LOG = "predictions"
+"""The one kind of source that belongs to a model; the others are the site's."""
 
 
 def run_probe(
@@ -68,25 +71,28 @@ def doctor(
     checks: list[Check] = []
     for name in sorted(context.site.model) if model is None else [model]:
         choose_model(context.site, name)
-        checks += _check(context, name)
-    connections = Connections(context)
+        alone = Context(context.site, context.now, name, context.since, context.until, context.environ)
+        checks += _check(alone, [LOG], f" of {name}")
+    kinds = Connections(context).kinds
+    checks += _check(context, [kind for kind in kinds if kind != LOG], "")
     for kind in sorted(context.site.source):
-        if kind not in connections.kinds:
+        if kind not in kinds:
             checks.append(Check(f"source {kind}", False, "this release cannot read this kind of system yet"))
     return redact_all(checks)
 
 
-def _check(context: Context, model: str) -> list[Check]:
-    connections = Connections(Context(context.site, context.now, model, context.since, context.until, context.environ))
+def _check(context: Context, kinds: Iterable[str], of: str) -> list[Check]:
+    """Reach those of these kinds of source that the site names."""
+    connections = Connections(context)
     checks: list[Check] = []
     try:
-        for kind in connections.kinds:
+        for kind in kinds:
             if not connections.configured(kind):
                 continue
             try:
                 checks += connections.get(kind).check()
             except (SourceError, UserError) as error:
-                checks.append(Check(f"{kind} of {model}", False, redact(_with_hint(error))))
+                checks.append(Check(f"{kind}{of}", False, redact(_with_hint(error))))
     finally:
         connections.close()
     return checks

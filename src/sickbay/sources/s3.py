@@ -1,0 +1,190 @@
+"""An S3-compatible object store: whether a bucket is there, may be listed and read, and (if allowed) written."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from sickbay.errors import SiteFileError
+from sickbay.registry import source
+from sickbay.sources import settings
+from sickbay.sources.context import Check, Context
+
+State = Literal[
+    "ok", "denied", "login", "missing", "full", "unreachable", "timed out", "certificate", "garbled", "failed", "empty"
+]
+CONNECT_SECONDS, READ_SECONDS, WHOLE_SECONDS = 3, 4, 6
+CANARY = ".sickbay-canary"
+FULL = ("QuotaExceeded", "EntityTooLarge", "XMinioStorageFull", "InsufficientStorage", "SlowDown", "ServiceUnavailable")
+LOGIN = ("SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+
+
+class _Settings(settings.Settings):
+    endpoint: str = ""
+    bucket: str
+    prefix: str = ""
+    access_key: str = ""
+    secret_key: str = ""
+    region: str = "us-east-1"
+    write_canary: bool = False
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of one call: the store's code and words, or the network's."""
+
+    what: str
+    state: State
+    code: str = ""
+    detail: str = ""
+
+    @property
+    def says(self) -> str:
+        """The call and its outcome, in words."""
+        more = f" ({self.code})" if self.code else ""
+        return f"{self.what}: {self.state}{more}"
+
+
+@source("s3")
+class S3:
+    """Reads an S3-compatible object store with the credentials that the site names.
+
+    Rights: ListBucket and GetObject. Only with ``write_canary = true`` it also writes and deletes one object of 64 KB
+    below ``prefix``: nothing else tells a full or write-protected store from a healthy one.
+    """
+
+    def __init__(self, given: _Settings) -> None:
+        import boto3
+        from botocore.config import Config
+
+        self.bucket, self.prefix, self.write_canary = given.bucket, given.prefix.strip("/"), given.write_canary
+        limits = Config(
+            connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"total_max_attempts": 1},
+            s3={"addressing_style": "path"} if given.endpoint else {},
+        )  # fmt: skip
+        keys = {"aws_access_key_id": given.access_key, "aws_secret_access_key": given.secret_key}
+        self._client: Any = boto3.client(
+            "s3", endpoint_url=given.endpoint or None, region_name=given.region, config=limits, verify=given.verify,
+            **(keys if given.access_key else {}),
+        )  # fmt: skip
+
+    @classmethod
+    def configured(cls, context: Context) -> bool:
+        """Return whether the site names an object store."""
+        return "s3" in context.site.source
+
+    @classmethod
+    def connect(cls, context: Context) -> Self:
+        """Return a client; nothing is sent yet. SiteFileError when the library or a key is not there."""
+        given = settings.read(context, "s3", _Settings)
+        try:
+            import boto3  # noqa: F401 - whether the library is there
+        except ImportError:
+            raise SiteFileError("[source.s3] needs the library boto3", hint='pip install "sickbay[s3]"') from None
+        try:
+            return cls(given)
+        except ValueError as error:
+            raise SiteFileError(
+                f"{context.site.file}: 'source.s3.endpoint': {error}", hint="http://host:port"
+            ) from None
+
+    def head(self) -> Tried:
+        """Ask whether the bucket is there; a refusal carries no reason here."""
+        return self._try("bucket", lambda: self._client.head_bucket(Bucket=self.bucket))
+
+    def listing(self) -> Tried:
+        """List one object: a refusal says whether key, signature or right is wrong."""
+        asked = {"Bucket": self.bucket, "MaxKeys": 1, **({"Prefix": self.prefix} if self.prefix else {})}
+        return self._try("list", lambda: _listed(self._client.list_objects_v2(**asked)))
+
+    def get(self) -> Tried:
+        """Read the first bytes of one object: some stores list what they cannot give."""
+        found: list[str] = []
+
+        def read() -> None:
+            asked = {"Bucket": self.bucket, "MaxKeys": 1, **({"Prefix": self.prefix} if self.prefix else {})}
+            listing = _listed(self._client.list_objects_v2(**asked))
+            found.extend(entry["Key"] for entry in listing.get("Contents", []))
+            if found:
+                self._client.get_object(Bucket=self.bucket, Key=found[0], Range="bytes=0-63")["Body"].read()
+
+        tried = self._try("read", read)
+        return tried if found or tried.state != "ok" else Tried("read", "empty")
+
+    def canary(self) -> Tried | None:
+        """Write and delete a small object; None when the site does not allow it."""
+        if not self.write_canary:
+            return None
+        key = f"{self.prefix}/{CANARY}/{uuid.uuid4()}".lstrip("/")
+        tried = self._try("write", lambda: self._client.put_object(Bucket=self.bucket, Key=key, Body=b"0" * 65536))
+        if tried.state == "ok":
+            self._try("delete", lambda: self._client.delete_object(Bucket=self.bucket, Key=key))
+        return tried
+
+    def check(self) -> list[Check]:
+        """Return what the credentials may do."""
+        tried = [self.listing(), self.get(), self.canary()]
+        return [Check(f"s3 {one.what}", one.state in ("ok", "empty"), one.says) for one in tried if one is not None]
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._client.close()
+
+    def _try(self, what: str, call: Callable[[], object]) -> Tried:
+        """Make one call with an end to all of it: the library limits each wait, and not the whole."""
+        done: list[Tried] = []
+        thread = threading.Thread(target=lambda: done.append(_call(what, call)), daemon=True)
+        thread.start()
+        thread.join(WHOLE_SECONDS)
+        return done[0] if done else Tried(what, "timed out", detail=f"no end within {WHOLE_SECONDS} s")
+
+
+def _call(what: str, call: Callable[[], object]) -> Tried:
+    from botocore import exceptions
+
+    try:
+        call()
+    except exceptions.ClientError as error:
+        found = error.response.get("Error", {})
+        code = str(found.get("Code", ""))
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        return Tried(what, _state(code, status, what), code or str(status), str(found.get("Message") or ""))
+    except (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError) as error:
+        return Tried(what, "timed out", detail=str(error)[:200])
+    except exceptions.SSLError as error:
+        return Tried(what, "certificate", detail=str(error)[:200])
+    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
+        return Tried(what, "login", detail=str(error)[:200])
+    except (exceptions.HTTPClientError, exceptions.BotoCoreError) as error:
+        network = isinstance(error, exceptions.HTTPClientError)
+        return Tried(what, "unreachable" if network else "failed", detail=str(error)[:200])
+    except NotS3 as error:
+        return Tried(what, "garbled", detail=str(error))
+    return Tried(what, "ok")
+
+
+class NotS3(Exception):
+    """Something answered that is no object store."""
+
+
+def _listed(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return a listing; NotS3 when it lacks what every listing has: the library reads a web page as an empty one."""
+    if "Name" not in answer and "KeyCount" not in answer:
+        raise NotS3("the answer is no listing: something else than an object store speaks there")
+    return answer
+
+
+def _state(code: str, status: int, what: str) -> State:
+    if code in LOGIN:
+        return "login"
+    if code in FULL or status in (507, 413):
+        return "full" if what == "write" else "failed"
+    if status in (401, 403):
+        return "denied"
+    if status == 404:
+        return "missing" if code in ("NoSuchBucket", "404") else "empty"
+    return "failed"
