@@ -179,7 +179,7 @@ def test_exit_codes_and_files_for_machines(files, capsys):
         ("same.parquet", ("--metric", "auk"), "data.parquet", "did you mean 'auc'"),
         ("same.parquet", ("--segment", "contry"), "data.parquet", "did you mean 'country'"),
         ("python:nowhere:f", (), "data.parquet", "No module named"),
-        ("models:/fraud/1", (), "data.parquet", "cannot be read yet"),
+        ("models:/fraud/1", (), "data.parquet", "needs the registry"),
     ],
 )
 def test_bad_input_names_the_thing_and_the_next_step(files, capsys, candidate, more, data, said):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
+import urllib.request
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from sickbay import Named, validate
+from sickbay.errors import UserError
 from sickbay.investigation import doctor, investigate, run_probe
 from sickbay.lab import live
 from sickbay.lab.systems import tracking
@@ -113,6 +119,51 @@ def test_a_version_of_the_registry_is_a_change(lab):
     assert finding.on
     later = {f.id: f for f in run_probe(site, "registry.versions", until="2027-12-01") if isinstance(f, Finding)}
     assert not later["registry.version_is_recent"].on, "what came long before is no change"
+
+
+def keep(lab, name, alias, table):
+    """Register a version whose run holds the table of its predictions."""
+    url = lab.system.server.url
+    api = f"{url}/api/2.0/mlflow"
+    run = tracking.post(f"{api}/runs/create", {"experiment_id": "0"})["run"]["info"]["run_id"]
+    body = io.BytesIO()
+    table.to_parquet(body)
+    place = f"{url}/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts/predictions.parquet"
+    urllib.request.urlopen(urllib.request.Request(place, body.getvalue(), method="PUT"), timeout=30).close()
+    asked = {"name": name, "source": f"mlflow-artifacts:/0/{run}/artifacts", "run_id": run}
+    version = tracking.post(f"{api}/model-versions/create", asked)["model_version"]["version"]
+    tracking.post(f"{api}/registered-models/alias", {"name": name, "alias": alias, "version": version})
+    return version
+
+
+def test_the_gate_reads_candidate_and_champion_from_the_registry(lab):
+    tracking.post(f"{lab.system.server.url}/api/2.0/mlflow/registered-models/create", {"name": "gated"})
+    rng = np.random.default_rng(5)
+    truth = rng.integers(0, 2, 4000)
+    ids = np.arange(4000)
+    scores = {
+        name: np.clip(truth * gap + rng.normal(0.3, 0.2, 4000), 0, 1) for name, gap in (("good", 0.4), ("bad", 0.1))
+    }
+    tables = {name: pd.DataFrame({"id": ids, "score": score}) for name, score in scores.items()}
+    version = keep(lab, "gated", "champion", tables["good"])
+    keep(lab, "gated", "challenger", tables["bad"])
+    data = pd.DataFrame({"id": ids, "label": truth})
+    verdict = validate(
+        "models:/gated@challenger", "models:/gated@champion", data, site=lab.site_file, named=Named(id="id")
+    )
+    assert not verdict.passed
+    assert (verdict.champion, verdict.candidate.split(" (")[1]) == (
+        f"gated version {version} (champion)",
+        "challenger)",
+    )
+    assert validate(f"models:/gated/{version}", tables["good"], data, site=lab.site_file, named=Named(id="id")).passed
+    for wrong, says in (
+        ("models:/gated@nobody", "gated@nobody"),
+        ("models:/gated/99", "99"),
+        ("models:/x", "names no"),
+    ):
+        with pytest.raises(UserError, match=says):
+            validate(wrong, tables["good"], data, site=lab.site_file)
 
 
 def test_waiting_for_a_lock_is_seen(lab):

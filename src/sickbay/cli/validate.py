@@ -16,7 +16,10 @@ FILE = click.Path(path_type=Path)
 
 @click.command("validate")
 @click.option(
-    "--candidate", required=True, metavar="TABLE", help="The candidate's predictions, or python:module:function."
+    "--candidate",
+    required=True,
+    metavar="TABLE",
+    help="The candidate's predictions, models:/NAME@ALIAS, or python:module:function.",
 )
 @click.option("--champion", required=True, metavar="TABLE", help="The same of the model in production.")
 @click.option("--data", required=True, metavar="TABLE", help="The labelled rows both are judged on, with the inputs.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sickbay.config import Model, choose_model, load_site
-from sickbay.gate import checks
+from sickbay.config import Model, Site, choose_model, load_site
+from sickbay.gate import checks, registered
 from sickbay.gate.pairs import Named, read
 from sickbay.gate.rules import rules_for
 from sickbay.gate.verdict import Verdict
@@ -35,9 +36,13 @@ def validate(
     Raises UserError for what cannot be used; what cannot be measured is a check that is "not_shown".
     """
     base = directory or Path.cwd()
-    settings = None
-    if site is not None:
-        settings = choose_model(load_site(site, environ or {}, base), model)[1]
+    loaded = load_site(site, environ or {}, base) if site is not None else None
+    settings = choose_model(loaded, model)[1] if loaded is not None and (loaded.model or model) else None
+    if registered.is_registered(candidate) or registered.is_registered(champion):
+        return _of_registry(candidate, champion, data, loaded, environ or {}, {
+            "site": loaded, "model": model, "named": named, "metric": metric, "margin": margin, "artifacts": artifacts,
+            "environ": environ, "directory": directory,
+        })  # fmt: skip
     pairs = read(candidate, champion, data, _named(named or Named(), settings), base)
     gate = settings.gate if settings else None
     rules = rules_for(gate, pairs.task, scores=pairs.has_scores, metric=metric, margin=margin)
@@ -64,6 +69,24 @@ def validate(
         notes.append(f"{pairs.unmatched:,} rows without an answer on both sides are left out")
     rows = len(pairs.label)
     return Verdict(answered, pairs.candidate.says, pairs.champion.says, pairs.data, rows, tuple(notes))
+
+
+def _of_registry(
+    candidate: Any, champion: Any, data: Any, site: Site | None, environ: Mapping[str, str], asked: dict[str, Any]
+) -> Verdict:
+    """Fetch what the registry holds, and judge that."""
+    with tempfile.TemporaryDirectory(prefix="sickbay-gate-") as folder:
+        sides, said = [], []
+        for given, key in ((candidate, "--candidate"), (champion, "--champion")):
+            if registered.is_registered(given):
+                path, says = registered.fetch(given, site, environ, Path(folder), key)
+                sides.append(str(path))
+                said.append(says)
+            else:
+                sides.append(given)
+                said.append("")
+        verdict = validate(sides[0], sides[1], data, **asked)
+    return replace(verdict, candidate=said[0] or verdict.candidate, champion=said[1] or verdict.champion)
 
 
 def _named(given: Named, settings: Model | None) -> Named:

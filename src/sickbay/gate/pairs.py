@@ -220,8 +220,8 @@ def _model(given: Any, base: Path, key: str) -> Model | None:
     if callable(given) and not hasattr(given, "columns"):
         return given  # type: ignore[no-any-return]
     if not isinstance(given, str) or not given.startswith("python:"):
-        if isinstance(given, str) and given.startswith(("models:", "mlflow:", "runs:")):
-            raise UserError(f"{key}: models of a registry cannot be read yet", hint="give a table of predictions")
+        if isinstance(given, str) and given.startswith(("mlflow:", "runs:")):
+            raise UserError(f"{key}: {given!r} names no table", hint="models:/NAME@ALIAS, or a table of predictions")
         return None
     import sys
 

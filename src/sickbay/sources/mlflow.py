@@ -117,6 +117,17 @@ class MLflow:
             found.setdefault(str(entry.get("version")), []).append(str(entry.get("alias")))
         return found
 
+    def artifact_root(self, name: str, version: str, seconds: float = SECONDS) -> str | None:
+        """Return where the artifacts of a model version lie; None when there is no such version."""
+        asked = f"name={quote(name)}&version={quote(version)}"
+        reply = self._http.ask(f"{API}/model-versions/get-download-uri?{asked}", seconds=seconds)
+        body = reply.body if reply.ok else None
+        return str(body["artifact_uri"]) if isinstance(body, dict) and body.get("artifact_uri") else None
+
+    def artifact(self, path: str, seconds: float = 60.0) -> bytes | str:
+        """Return an artifact through the server, or why it did not come; at most a gigabyte."""
+        return self._http.fetch(f"/api/2.0/mlflow-artifacts/artifacts/{quote(path)}", seconds=seconds)
+
     def list_artifacts(self, seconds: float = SECONDS) -> Reply:
         """List the root of the artifacts through the server: reads the store, not the database."""
         return self._http.ask("/api/2.0/mlflow-artifacts/artifacts?path=", seconds=seconds)

@@ -101,6 +101,25 @@ class Http:
         except httpx.HTTPError as error:
             return Reply(said, _state(error), time.monotonic() - began, detail=str(error)[:300])
 
+    def fetch(self, path: str, *, seconds: float, most: int = 2**30) -> bytes | str:
+        """Return the body of a GET as it came, or in words why it did not."""
+        import httpx
+
+        end = time.monotonic() + seconds
+        try:
+            with self._client.stream("GET", self.url + path, timeout=httpx.Timeout(seconds, connect=3.0)) as answer:
+                if answer.status_code != 200:
+                    return f"the server answered {answer.status_code}"
+                parts, size = [], 0
+                for part in answer.iter_bytes():
+                    parts.append(part)
+                    size += len(part)
+                    if size > most or time.monotonic() > end:
+                        return f"it is larger than {most} bytes, or took more than {seconds:.0f} s"
+                return b"".join(parts)
+        except httpx.HTTPError as error:
+            return "it timed out" if isinstance(error, httpx.TimeoutException) else _state(error)
+
 
 def _read(answer: Any, end: float) -> tuple[str, bool]:
     """Return the body, at most ``LARGEST`` bytes; one that drips past the end is a time-out."""
