@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -219,6 +221,30 @@ def test_every_finding_was_seen_on_and_off(lab):
         if state not in SEEN.get(kind.id, set()) and kind.id not in BY_RECORDED_LINES
     ]
     assert not lacking, "\n".join(lacking)
+
+
+def test_the_commands_of_the_lab_and_a_daemon_that_is_killed(tmp_path, monkeypatch):
+    import psutil
+
+    monkeypatch.chdir(tmp_path)
+    remote = live.start_daemon("tracking", Path("here"))
+    daemon = psutil.Process(json.loads(Path("here/.lab/live.json").read_text())["pid"])
+    family = daemon.children(recursive=True)
+    try:
+        remote.break_("cut_store", seed=1)
+        assert remote.status()["broken"] == ["cut_store"]
+        assert investigate(remote.site_file, "tracking-down").causes[0].id == "artifact-store-unreachable"
+        remote.heal()
+        assert remote.status()["broken"] == []
+        with pytest.raises(UserError, match="already"):
+            live.start_daemon("tracking", Path("here"))
+    finally:
+        daemon.kill()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive, "the servers end when their holder is killed"
+    with pytest.raises(UserError, match="does not run any more"):
+        remote.heal()
+    assert live._prepare(Path("here")) == tmp_path / "here", "what a killed daemon left behind is no hindrance"
 
 
 def test_nothing_runs_after_the_end(tmp_path):

@@ -155,13 +155,13 @@ def fitting(fault: str, system: str, strength: float) -> Fault:
 
 def start(name: str, directory: Path, *, say: Callable[[str], None] = lambda _: None) -> Live:
     """Start a live system, held by this process: ``close`` it, or it ends when the process does."""
-    _prepare(directory)
+    directory = _prepare(directory)
     return Live(name, SYSTEMS[name](directory, say=say))
 
 
 def start_daemon(name: str, directory: Path) -> Remote:
     """Start a live system held by a daemon, and return when it answers."""
-    _prepare(directory)
+    directory = _prepare(directory)
     log = directory / ".lab" / "daemon.log"
     with log.open("wb") as sink:
         daemon = subprocess.Popen(
@@ -173,6 +173,7 @@ def start_daemon(name: str, directory: Path) -> Remote:
         if daemon.poll() is not None or time.monotonic() > end:
             raise LabError(f"the system {name} could not be started: {tail(log)}", hint=f"its log is {log}")
         time.sleep(0.1)
+    daemon.returncode = 0  # it goes on without this process, which is not to wait for it
     return open_remote(directory)
 
 
@@ -188,10 +189,26 @@ def _finish(name: str, act: Iterator[None]) -> None:
         raise RuntimeError(f"the fault {name} yields more than once")
 
 
-def _prepare(directory: Path) -> None:
+def _listens(remote: Remote) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", remote.port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _prepare(directory: Path) -> Path:
+    """Return the directory as an absolute path, there and marked as the lab's; UserError when it is something else.
+
+    Servers run in directories of their own, where a relative path would be another place.
+    """
+    directory = directory.resolve()
     if (directory / STATE).exists():
-        raise UserError(f"a lab system runs in {directory} already", hint="`sickbay lab stop` ends it")
+        if _listens(open_remote(directory)):
+            raise UserError(f"a lab system runs in {directory} already", hint="`sickbay lab stop` ends it")
+        (directory / STATE).unlink()  # its daemon was killed, and the servers with it
     known = (directory / ".lab").exists()
     if directory.exists() and any(directory.iterdir()) and not known:
         raise UserError(f"{directory} is not empty and holds no lab system", hint="choose another directory")
     (directory / ".lab").mkdir(parents=True, exist_ok=True)
+    return directory
