@@ -172,8 +172,8 @@ def test_a_table_that_is_not_there_and_one_that_is_forbidden_are_told_apart(post
     with pytest.raises(TableError, match=r"there is no table public\.nothing"):
         open_relation(f"{postgres}#public.nothing", base=Path(), key="--current")
     with psycopg.connect(postgres) as con:
-        con.execute("CREATE ROLE stranger LOGIN")
-    stranger = postgres.replace("postgres@", "stranger@")
+        con.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger-secret'")
+    stranger = postgres.replace("postgres@", "stranger:stranger-secret@")
     relation = open_relation(f"{stranger}#public.current", base=Path(), key="--current")
     with pytest.raises(SourceForbidden, match="permission denied"):
         profiling.reference(relation)
