@@ -1,8 +1,8 @@
-"""What is registered: sources, probes, faults and knowledge packages, by unique name, found through entry points.
+"""What is registered: sources, probes, faults, lab systems and knowledge, by unique name, found by entry points.
 
 Built-ins and plugins come the same way: an entry point in one of the groups ``sickbay.sources``, ``sickbay.probes``,
-``sickbay.faults``, ``sickbay.knowledge`` names a module or a package. A package is walked, so that a new file needs no
-line anywhere. Importing only registers.
+``sickbay.faults``, ``sickbay.systems``, ``sickbay.knowledge`` names a module or a package. A package is walked, so that
+a new file needs no line anywhere. Importing only registers.
 """
 
 from __future__ import annotations
@@ -94,9 +94,20 @@ class Fault:
         return (self.run.__doc__ or "").strip().partition("\n")[0]
 
 
+@dataclass(frozen=True, slots=True)
+class LiveSystem:
+    """A registered lab system of servers that really run: how it is started, and the scenario it is broken for."""
+
+    name: str
+    start: Callable[..., Any]
+    scenario: str
+    where: str
+
+
 SOURCES: Shelf[SourceKind] = Shelf("source", "sickbay.sources")
 PROBES: Shelf[Probe] = Shelf("probe", "sickbay.probes")
 FAULTS: Shelf[Fault] = Shelf("fault", "sickbay.faults")
+SYSTEMS: Shelf[LiveSystem] = Shelf("live lab system", "sickbay.systems")
 KINDS: Shelf[FindingKind] = Shelf("finding", "sickbay.probes")
 
 
@@ -159,6 +170,16 @@ def fault(
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         called = function.__name__
         FAULTS.add(called, Fault(called, function, produces, system, shows_within, place(function)), place(function))
+        return function
+
+    return register
+
+
+def system(name: str, *, scenario: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register ``start(directory, *, say) -> System`` as the live lab system ``name``; ``lab.live`` states the rest."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        SYSTEMS.add(name, LiveSystem(name, function, scenario, place(function)), place(function))
         return function
 
     return register

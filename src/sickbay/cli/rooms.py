@@ -88,9 +88,9 @@ class Rooms:
 
     def live_systems(self) -> Sequence[str]:
         """Return the systems that are servers running, not tables written."""
-        from sickbay.lab import live
+        from sickbay.registry import SYSTEMS
 
-        return tuple(live.SYSTEMS)
+        return tuple(SYSTEMS.load())
 
     def open_lab(self, directory: Path) -> Lab | Remote:
         """Return the lab system that was started in ``directory``."""

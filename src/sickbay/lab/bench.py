@@ -20,12 +20,9 @@ from sickbay.errors import SickbayError, UserError, nearest
 from sickbay.lab import live_bench
 from sickbay.lab.metrics import Case, summarise
 from sickbay.lab.operations import Broken, start
-from sickbay.registry import FAULTS, Fault
+from sickbay.registry import FAULTS, SYSTEMS, Fault
 
 SCHEMA = "sickbay.bench/1"
-LIVE = {"tracking-down": "tracking"}
-"""Scenarios whose cases are run one after the other on a live system, and that system."""
-SCENARIOS = ("model-degradation", *LIVE)
 SHARES = {"single": 0.62, "double": 0.14, "control": 0.24}
 GRADUAL = ("data-drift", "concept-drift", "segment-shift")
 VOCABULARIES = (
@@ -99,15 +96,16 @@ def bench(
 
     Raises UserError for a scenario the lab has no benchmark of.
     """
-    if scenario not in SCENARIOS:
+    live = {found.scenario: found.name for found in SYSTEMS.load().values()}
+    known = ("model-degradation", *live)
+    if scenario not in known:
         raise UserError(
-            f"the lab has no benchmark of {scenario!r}",
-            hint=nearest(scenario, SCENARIOS) or f"known: {', '.join(SCENARIOS)}",
+            f"the lab has no benchmark of {scenario!r}", hint=nearest(scenario, known) or f"known: {', '.join(known)}"
         )
     if cases < 1:
         raise UserError("a benchmark needs at least one case", hint="--cases 200")
-    if scenario in LIVE:
-        found = live_bench.run(scenario, LIVE[scenario], cases=cases, seed=seed, on_case=on_case)
+    if scenario in live:
+        found = live_bench.run(scenario, live[scenario], cases=cases, seed=seed, on_case=on_case)
         return BenchResult(scenario, seed, tuple(found))
     plans = [plan(scenario, seed, index, system) for index in range(cases)]
     done: list[Case] = []

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sickbay.errors import UserError
-from sickbay.lab.systems import tracking
 from sickbay.lab.systems.processes import LabError, tail
-from sickbay.registry import FAULTS, Fault
+from sickbay.registry import FAULTS, SYSTEMS, Fault
 
 STATE = Path(".lab") / "live.json"
 PATIENCE = 900.0
@@ -44,9 +43,6 @@ class System(Protocol):
     def stop(self) -> None:
         """Stop everything."""
         ...
-
-
-SYSTEMS: Mapping[str, Callable[..., System]] = {"tracking": tracking.start}
 
 
 @dataclass(slots=True)
@@ -156,7 +152,7 @@ def fitting(fault: str, system: str, strength: float) -> Fault:
 def start(name: str, directory: Path, *, say: Callable[[str], None] = lambda _: None) -> Live:
     """Start a live system, held by this process: ``close`` it, or it ends when the process does."""
     directory = _prepare(directory)
-    return Live(name, SYSTEMS[name](directory, say=say))
+    return Live(name, SYSTEMS.get(name).start(directory, say=say))
 
 
 def start_daemon(name: str, directory: Path) -> Remote:

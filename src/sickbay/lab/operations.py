@@ -21,7 +21,7 @@ from sickbay.lab.systems.batch import Batch
 from sickbay.lab.systems.flights import Flights
 from sickbay.lab.systems.fraud import Fraud
 from sickbay.lab.systems.scoring import ScoringSystem, Settings, World
-from sickbay.registry import FAULTS, Fault
+from sickbay.registry import FAULTS, SYSTEMS, Fault
 
 WORLDS: Mapping[str, Callable[[], World]] = {"fraud": lambda: Fraud(), "flights": lambda: Flights()}
 STATE = Path(".lab") / "state.json"
@@ -120,14 +120,14 @@ def faults() -> list[Fault]:
 
 def start_held(directory: Path, *, system: str, seed: int, say: Callable[[str], None]) -> Lab | live.Live:
     """Start a system of either kind, held by this process where it is a live one."""
-    return (
-        live.start(system, directory, say=say) if system in live.SYSTEMS else start(directory, system=system, seed=seed)
-    )
+    if system in SYSTEMS.load():
+        return live.start(system, directory, say=say)
+    return start(directory, system=system, seed=seed)
 
 
 def start_kept(directory: Path, *, system: str, seed: int) -> Lab | live.Remote:
     """Start a system of either kind for later commands; a live one is held by a daemon."""
-    if system in live.SYSTEMS:
+    if system in SYSTEMS.load():
         return live.start_daemon(system, directory)
     return start(directory, system=system, seed=seed)
 
@@ -138,7 +138,7 @@ def start(directory: str | Path, *, system: str = "fraud", seed: int = 0, force:
     Raises UserError for an unknown system or setting, or for a directory that holds something else.
     """
     if system not in WORLDS:
-        known_systems = (*WORLDS, *live.SYSTEMS)
+        known_systems = (*WORLDS, *SYSTEMS.load())
         raise UserError(
             f"the lab has no system {system!r}",
             hint=nearest(system, known_systems) or f"known: {', '.join(known_systems)}",

@@ -17,6 +17,7 @@ from typing import Any
 from sickbay.lab.systems import mlflow, postgres, swift
 from sickbay.lab.systems.processes import free_port, wait_until
 from sickbay.lab.systems.proxy import Proxy
+from sickbay.registry import system
 
 BUCKET = "mlflow-artifacts"
 DATABASE, ROLE, PASSWORD = "mlflow", "mlflow", "lab-mlflow-password"
@@ -67,6 +68,7 @@ class Tracking:
         self.database.stop()
 
 
+@system("tracking", scenario="tracking-down")
 def start(directory: Path, *, say: Callable[[str], None] = lambda _: None, disk: bool = True) -> Tracking:
     """Start the system in a directory and fill it with a few runs, a model and artifacts; LabError when it cannot."""
     directory.mkdir(parents=True, exist_ok=True)
