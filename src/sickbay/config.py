@@ -119,6 +119,13 @@ class Monitor(_Part):
     practical_size: float = Field(default=0.1, gt=0, le=1)
     practical_loss: float | None = Field(default=None, gt=0)
     columns: tuple[str, ...] | None = None
+    probes: tuple[str, ...] | None = None
+    """Probes to run on a schedule instead of comparing windows; the keys below belong to them."""
+    every: str = "5m"
+    warn_before: str = "7d"
+    history: str = "30d"
+    scenario: str | None = None
+    """What an alarm is investigated as; left out, the scenario whose causes show the finding."""
     label_horizon: str = "30d"
     investigate: bool = True
 

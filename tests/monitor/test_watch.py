@@ -207,7 +207,9 @@ def test_killed_at_any_moment_no_window_is_lost_or_counted_twice(tmp_path, momen
 
 
 def test_the_metrics_page_holds_every_metric(tmp_path):
-    done, store, _ = turned(site_in(tmp_path, 8, shift=1.0), at(8))
+    site = site_in(tmp_path, 8, shift=1.0)
+    site.write_text(SITE + '[source.host]\npaths = { here = "." }\n[monitor.host]\nprobes = ["host.disks"]\n')
+    done, store, _ = turned(site, at(8))
     metrics = Metrics()
     for progress in done:
         metrics.take(progress, store)
@@ -242,6 +244,9 @@ def test_promtool_takes_the_rules(tmp_path):
         ('window = "1d"\nmodel = "other"', "no [model.other]"),
         ('windo = "1d"', "did you mean 'window'"),
         ('window = "1d"\ncolumns = ["y"]', "has no feature 'y'"),
+        ('probes = ["host.disk"]', "did you mean 'host.disks'"),
+        ('probes = ["host.disks"]\nevery = "soon"', "monitor.daily.every"),
+        ('probes = ["host.disks"]', "reads host, which the site file does not name"),
         ('window = "1d"\nfalse_alarms_per_month = 0', "greater than 0"),
     ],
 )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
+from sickbay.config import load_site
 from sickbay.errors import SourceError, SourceForbidden
 from sickbay.lab.systems import postgres
+from sickbay.monitor.store import Store
+from sickbay.monitor.watching import Watch
 from sickbay.sources.postgres import Postgres
 
 pytestmark = pytest.mark.postgres
@@ -104,3 +108,25 @@ def test_a_frozen_server_is_timed_out_not_waited_for(server):
             assert later.reach().state == "timed out"
         finally:
             server.server.thaw()
+
+
+def test_sessions_that_leak_raise_the_alarm_before_the_last_slot_is_taken(server, tmp_path):
+    site = load_site(
+        {
+            "source": {"postgres": {"dsn": f"postgresql://watcher:watcher-secret@127.0.0.1:{server.port}/postgres"}},
+            "monitor": {"sessions": {"probes": ["database.sessions"], "every": "1h", "warn_before": "12h"}},
+        },
+        {},
+        tmp_path,
+    )
+    watch, now, seen = Watch(site, Store(tmp_path / "watch.db"), environ={}), datetime(2026, 1, 1, tzinfo=UTC), []
+    with contextlib.ExitStack() as stack:
+        for hour in range(12):
+            (progress,) = watch.turn(now + timedelta(hours=hour))
+            assert progress.error == ""
+            seen += [(event.series, hour) for event in progress.events if event.what == "raised"]
+            if hour < 11:
+                stack.enter_context(contextlib.closing(app(server)))
+    raised = dict(seen)
+    assert raised["database.sessions_exhausted/days-left"] < raised["database.sessions_near_limit"]
+    assert raised["database.sessions_near_limit"] < 12

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from sickbay import Named, validate
+from sickbay.cli import main
 from sickbay.errors import UserError
 from sickbay.investigation import doctor, investigate, run_probe
 from sickbay.lab import live
@@ -166,6 +167,21 @@ def test_the_gate_reads_candidate_and_champion_from_the_registry(lab):
     ):
         with pytest.raises(UserError, match=says):
             validate(wrong, tables["good"], data, site=lab.site_file)
+
+
+def test_an_alarm_of_a_probe_on_a_schedule_is_investigated_as_what_it_speaks_for(lab, tmp_path, capsys):
+    site = tmp_path / "sickbay.toml"
+    monitor = '\n[monitor.tracking]\nprobes = ["tracking.front"]\n'
+    site.write_text(lab.site_file.read_text() + monitor)
+    lab.break_("stop_tracking_server", seed=1)
+    try:
+        assert main(["watch", "--once", "--site", str(site), "--reports", str(tmp_path / "alarms")]) == 0
+    finally:
+        lab.heal()
+    said = capsys.readouterr().out
+    assert "alarm raised" in said
+    assert "tracking: investigated: The tracking server's process is gone" in said
+    assert list((tmp_path / "alarms").glob("tracking-*.html"))
 
 
 def test_waiting_for_a_lock_is_seen(lab):

@@ -15,9 +15,11 @@ from sickbay.cli import NOTHING, options, output
 from sickbay.cli.rooms import Door
 
 if TYPE_CHECKING:
+    from sickbay.config import Monitor
     from sickbay.monitor.metrics import Metrics
-    from sickbay.monitor.store import Event, Store
-    from sickbay.monitor.watching import Progress, Watch
+    from sickbay.monitor.progress import Progress
+    from sickbay.monitor.store import Event, Reading, Store
+    from sickbay.monitor.watching import Watch
 
 LONGEST_WAIT = 300.0
 
@@ -123,6 +125,7 @@ class _Runner:
                     "until": text(progress.last_end) if progress.last_end else None, "error": progress.error or None,
                     "caught_up": progress.caught_up, "loss": _losses(progress),
                     "events": [_event(event) for event in progress.events],
+                    "findings": [_read(reading, progress) for reading in progress.readings],
                 }
             )  # fmt: skip
             return
@@ -132,6 +135,8 @@ class _Runner:
             after = " after the source was away" if progress.caught_up else ""
             word = "window" if progress.panes == 1 else "windows"
             output.out(f"{progress.monitor}: {progress.panes} {word}, up to {text(progress.last_end or 0)}{after}")
+        if progress.readings:
+            output.out(f"{progress.monitor}: {_readings(progress)}")
         loss = _loss(progress)
         if loss:
             output.out(f"{progress.monitor}: {loss}")
@@ -143,15 +148,23 @@ class _Runner:
         waiting = self.store.events(open_only=True)
         latest = {event.monitor: event for event in waiting}
         for event in latest.values():
-            plan = next((p for p in self.watch.plans if p.name == event.monitor), None)
-            if plan is None or not plan.settings.investigate:
+            settings = self.watch.site.monitor.get(event.monitor)
+            if settings is None or not settings.investigate:
                 continue
             diagnosis = self.door.rooms.investigate(
-                self.site, "model-degradation", model=plan.settings.model, environ=self.door.environ,
+                self.site, self._scenario(event, settings), model=settings.model, environ=self.door.environ,
                 directory=self.door.directory, until=datetime.fromtimestamp(event.end, UTC),
             )  # fmt: skip
             self._report(event, diagnosis)
         self.store.handed_on(waiting)
+
+    def _scenario(self, event: Event, settings: Monitor) -> str | None:
+        """Return what an alarm is investigated as: windows are a model's, a finding belongs to whom it speaks for."""
+        from sickbay.monitor import probing
+
+        if settings.scenario is not None or settings.probes is None:
+            return settings.scenario or "model-degradation"
+        return probing.scenario(probing.finding_of(event.series), self.door.rooms.knowledge())
 
     def _report(self, event: Event, diagnosis: Any) -> None:
         leader = diagnosis.causes[0] if diagnosis.causes else None
@@ -169,6 +182,16 @@ class _Runner:
             output.say(f"report: {path}")
 
 
+def _readings(progress: Progress) -> str:
+    """Return in words what a monitor of probes read."""
+    on = [reading.finding for reading in progress.readings if reading.status == "measured" and reading.on]
+    unread = sum(reading.status == "unknown" for reading in progress.readings)
+    told = f"{len(progress.readings)} findings read, " + (f"on: {', '.join(on)}" if on else "none on")
+    soonest = min(progress.days_left.items(), key=lambda item: item[1], default=("", math.inf))
+    ahead = f"; {soonest[0]} reaches its limit in {soonest[1]:.1f} days" if math.isfinite(soonest[1]) else ""
+    return f"{told}{f', {unread} unknown' if unread else ''}{ahead}"
+
+
 def _losses(progress: Progress) -> dict[str, Any]:
     """Return the mean loss as the labels show it and as the scores let expect it, None where unknown."""
     realised = progress.performance.mean_loss if progress.performance else math.nan
@@ -182,6 +205,14 @@ def _loss(progress: Progress) -> str:
     told = [f"{word} {losses[word]:.3f}" for word in ("realised", "estimated") if losses[word] is not None]
     doubt = f" (not to be trusted: {progress.doubt})" if progress.doubt else ""
     return f"mean loss {', '.join(told)}{doubt}" if told else ""
+
+
+def _read(reading: Reading, progress: Progress) -> dict[str, Any]:
+    left = progress.days_left.get(reading.finding, math.inf)
+    return {
+        "id": reading.finding, "status": reading.status, "on": reading.on, "statistic": reading.statistic,
+        "limit": reading.limit, "days_left": left if math.isfinite(left) else None, "says": reading.says,
+    }  # fmt: skip
 
 
 def _event(event: Event) -> dict[str, Any]:

@@ -14,6 +14,8 @@ PANELS: tuple[tuple[str, str, str, str], ...] = (
     ("Rise of missing values", "sickbay_column_missing_rise", "{{monitor}} {{column}}", "percentunit"),
     ("Loss: realised and estimated", "sickbay_loss", "{{monitor}} {{kind}}", "short"),
     ("Share of rows with labels", "sickbay_labelled_share", "{{monitor}}", "percentunit"),
+    ("Findings of probes on a schedule", "sickbay_finding", "{{monitor}} {{finding}}", "short"),
+    ("Days left", "sickbay_days_left < 60", "{{monitor}} {{finding}}", "d"),
     ("Behind", "sickbay_behind_seconds", "{{monitor}}", "s"),
     ("Source errors", "increase(sickbay_source_errors_total[1h])", "{{monitor}}", "short"),
 )

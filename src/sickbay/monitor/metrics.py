@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sickbay.errors import UserError
+from sickbay.monitor.progress import Progress
 from sickbay.monitor.store import Store
-from sickbay.monitor.watching import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,12 @@ METRICS = (
     Metric("sickbay_loss", "Mean loss: realised from labels, or estimated from scores", labels=("monitor", "kind")),
     Metric("sickbay_estimate_trusted", "1 while nothing speaks against the estimated loss, else 0"),
     Metric("sickbay_labelled_share", "Share of the rows whose labels have come"),
+    Metric("sickbay_finding", "1 while a probe on a schedule finds it, 0 while not, NaN while unknown",
+           labels=("monitor", "finding")),
+    Metric("sickbay_statistic", "What a probe on a schedule measured, in the finding's own unit",
+           labels=("monitor", "finding")),
+    Metric("sickbay_days_left", "Days until the limit at the present pace; +Inf while none is in sight",
+           labels=("monitor", "finding")),
     Metric("sickbay_alarm", "1 while an alarm is raised", labels=("monitor", "series")),
     Metric("sickbay_alarms_total", "Alarms raised", "counter", ("monitor", "series")),
     Metric("sickbay_windows_total", "Panes of time profiled", "counter"),
@@ -79,6 +85,13 @@ class Metrics:
         if progress.estimated is not None:
             self._set("sickbay_loss", progress.estimated.loss, name, "estimated")
             self._set("sickbay_estimate_trusted", 0.0 if progress.doubt else 1.0, name)
+        for reading in progress.readings:
+            known = reading.status == "measured"
+            self._set("sickbay_finding", float(reading.on) if known else math.nan, name, reading.finding)
+            if reading.statistic is not None:
+                self._set("sickbay_statistic", reading.statistic, name, reading.finding)
+        for finding, left in progress.days_left.items():
+            self._set("sickbay_days_left", left, name, finding)
         for series, (raised, _, _) in store.alarms(name).items():
             self._set("sickbay_alarm", float(raised), name, series)
         for event in progress.events:

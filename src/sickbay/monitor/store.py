@@ -34,6 +34,9 @@ CREATE TABLE IF NOT EXISTS alarm (
 CREATE TABLE IF NOT EXISTS event (
     id INTEGER PRIMARY KEY, monitor TEXT NOT NULL, series TEXT NOT NULL, what TEXT NOT NULL, start INTEGER NOT NULL,
     end INTEGER NOT NULL, p_value REAL, effect REAL, says TEXT NOT NULL, handed_on INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE IF NOT EXISTS reading (
+    monitor TEXT NOT NULL, finding TEXT NOT NULL, at INTEGER NOT NULL, status TEXT NOT NULL, is_on INTEGER NOT NULL,
+    statistic REAL, bound REAL, says TEXT NOT NULL, PRIMARY KEY (monitor, finding, at)) STRICT;
 CREATE INDEX IF NOT EXISTS event_open ON event (handed_on, id);
 """
 
@@ -63,6 +66,20 @@ class Event:
     effect: float
     says: str
     id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a probe on a schedule found at an instant. ``limit``: the value of the statistic at which it ends."""
+
+    monitor: str
+    finding: str
+    at: int
+    status: str
+    on: bool
+    statistic: float | None
+    limit: float | None
+    says: str
 
 
 class Store:
@@ -170,6 +187,33 @@ class Store:
         """Return series → raised, windows above, windows below."""
         rows = self._con.execute("SELECT series, raised, above, below FROM alarm WHERE monitor = ?", (monitor,))
         return {series: (bool(raised), above, below) for series, raised, above, below in rows}
+
+    def last_reading(self, monitor: str) -> int | None:
+        """Return when the probes of a monitor ran last; None before the first time."""
+        found = self._con.execute("SELECT max(at) FROM reading WHERE monitor = ?", (monitor,)).fetchone()[0]
+        return None if found is None else int(found)
+
+    def readings(self, monitor: str, finding: str, since: int = 0) -> list[Reading]:
+        """Return what was read of one finding since an instant, oldest first."""
+        rows = self._con.execute(
+            "SELECT at, status, is_on, statistic, bound, says FROM reading"
+            " WHERE monitor = ? AND finding = ? AND at >= ? ORDER BY at",
+            (monitor, finding, since),
+        ).fetchall()
+        return [Reading(monitor, finding, row[0], row[1], bool(row[2]), *row[3:]) for row in rows]
+
+    def add_readings(
+        self, readings: Sequence[Reading], alarms: Mapping[str, Alarm], events: Sequence[Event], *, forget_before: int
+    ) -> None:
+        """Write what probes read, the alarms as they stand after it, and the events; forget what is too old."""
+        with self._transaction():
+            self._con.executemany(
+                "INSERT OR REPLACE INTO reading VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(r.monitor, r.finding, r.at, r.status, int(r.on), r.statistic, r.limit, r.says) for r in readings],
+            )
+            for monitor in {reading.monitor for reading in readings}:
+                self._con.execute("DELETE FROM reading WHERE monitor = ? AND at < ?", (monitor, forget_before))
+                self._alarms(monitor, alarms, events)
 
     def events(self, *, open_only: bool = False) -> list[Event]:
         """Return what happened, oldest first; ``open_only``: alarms raised that were not handed on yet."""

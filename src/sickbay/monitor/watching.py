@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ import numpy as np
 
 from sickbay.config import Monitor, Site, choose_model
 from sickbay.errors import SiteFileError, SourceError, TableError
-from sickbay.monitor import explaining
-from sickbay.monitor.looking import Look, Series, assumption_broken, look_at, look_at_loss, look_at_silence
+from sickbay.monitor import explaining, probing
+from sickbay.monitor.looking import Series, assumption_broken, look_at, look_at_loss, look_at_silence
+from sickbay.monitor.progress import Progress
 from sickbay.monitor.store import Event, Pane, Store, text
 from sickbay.sources.context import Context
 from sickbay.sources.engine_log import EngineLog, stays_in_engine
@@ -40,24 +41,6 @@ MOST_PANES = 5_000
 """Panes of one turn for one monitor; the rest is done in the next, which follows at once."""
 MONTH = timedelta(days=30)
 ENOUGH_LABELS = 0.5
-
-
-@dataclass(slots=True)
-class Progress:
-    """What one turn did for one monitor. ``error`` says why it could not read, and what it will do about it."""
-
-    monitor: str
-    panes: int = 0
-    events: list[Event] = field(default_factory=list)
-    error: str = ""
-    caught_up: bool = False
-    last_end: int | None = None
-    look: Look | None = None
-    behind_seconds: float = 0.0
-    performance: Performance | None = None
-    estimated: estimation.Estimated | None = None
-    doubt: str = ""
-    """Why the estimated loss is not to be trusted; empty while nothing speaks against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +69,10 @@ class Watch:
         if not site.monitor:
             raise SiteFileError(f"{site.file} names no monitor", hint='add [monitor.NAME] with window = "1d"')
         self.site, self.store, self.environ = site, store, environ
-        self.plans = [_plan(name, settings, site) for name, settings in site.monitor.items()]
+        tables = {name: settings for name, settings in site.monitor.items() if settings.probes is None}
+        self.plans = [_plan(name, settings, site) for name, settings in tables.items()]
+        probed = {name: settings for name, settings in site.monitor.items() if name not in tables}
+        self.probe_plans = [probing.plan(name, settings, site) for name, settings in probed.items()]
         self._failing: dict[str, datetime] = {}
 
     def turn(self, now: datetime, *, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
@@ -106,6 +92,8 @@ class Watch:
                 due = now.timestamp() - plan.delay - plan.slide
                 progress.behind_seconds = max(0.0, due - progress.last_end)
             yield progress
+        for probes in self.probe_plans:
+            yield probing.turn(probes, self.site, self.store, now, self.environ)
 
     def seconds_to_next(self, now: datetime) -> float:
         """Return how long to wait until the next pane of any monitor has ended; a failing source is tried sooner."""
@@ -113,6 +101,9 @@ class Watch:
         for plan in self.plans:
             since = (now.timestamp() - plan.delay) % plan.slide
             waits.append(plan.slide - since)
+        for probes in self.probe_plans:
+            last = self.store.last_reading(probes.name)
+            waits.append(0.0 if last is None else last + probes.every - now.timestamp())
         return max(0.5, min(waits))
 
     def _advance(self, plan: Plan, now: datetime, progress: Progress, stop: Callable[[], bool]) -> None:

@@ -73,11 +73,14 @@ def _counted(seen: Sessions) -> Iterable[Finding]:
     share = seen.used / max(1, seen.ordinary)
     states = Rows(("state", "sessions"), tuple(sorted(seen.by_state.items())), "Sessions by state")
     users = Rows(("role", "sessions"), tuple(sorted(seen.by_user.items(), key=lambda item: -item[1])[:8]), "By role")
-    evidence = Evidence({"used": seen.used, "ordinary_slots": seen.ordinary, "limit": seen.limit}, [states, users])
+    evidence = Evidence(
+        {"used": seen.used, "ordinary_slots": seen.ordinary, "max_connections": seen.limit, "limit": 1.0},
+        [states, users],
+    )
     told = f"{seen.used} of {seen.ordinary} ordinary slots are taken ({share:.0%})."
     full = SURE if share >= 0.99 else LIKELY if share >= 0.95 else -CLEAR if share < NEAR_LIMIT else -0.5
     yield measured(SLOTS, full, statistic=share, says=told, evidence=evidence)
-    yield measured(NEAR, CLEAR if share >= NEAR_LIMIT else -CLEAR, statistic=share, says=told)
+    yield measured(NEAR, CLEAR if share >= NEAR_LIMIT else -CLEAR, statistic=share, says=told, evidence=evidence)
     if not seen.sees_all:
         for kind in (IDLE, SLOW, LOCKED):
             yield unknown(kind, "forbidden: the role does not see what others do; GRANT pg_monitor TO it")

@@ -31,8 +31,9 @@ def disks(host: Host) -> Iterable[Finding]:
         ("path", "free", "of"),
         tuple((str(room.path), f"{room.free / 1e9:.2f} GB", f"{room.total / 1e9:.2f} GB") for room in rooms), "Room",
     )  # fmt: skip
-    evidence = Evidence({"least_share": left[worst]}, [table])
+    evidence = Evidence({"least_share": left[worst], "limit": 0.0}, [table])
     says = f"{worst} has {left[worst]:.1%} left, the least of {len(rooms)} paths."
     full = 4.2 if left[worst] < FULL_SHARE else 1.0 if left[worst] < 4 * FULL_SHARE else -3.0
     yield measured(FULL, full, statistic=left[worst], says=says, evidence=evidence)
-    yield measured(NEAR, 3.0 if left[worst] < NEAR_SHARE else -3.0, statistic=left[worst], says=says)
+    near = 3.0 if left[worst] < NEAR_SHARE else -3.0
+    yield measured(NEAR, near, statistic=left[worst], says=says, evidence=evidence)
