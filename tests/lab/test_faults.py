@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from sickbay.investigation import investigate
 from sickbay.knowledge.loader import load
-from sickbay.lab.operations import Broken, in_force, open_lab, start
+from sickbay.lab.operations import WORLDS, Broken, in_force, open_lab, start
 from sickbay.lab.systems.fraud import Fraud
 from sickbay.lab.systems.scoring import ScoringSystem, Settings
-from sickbay.registry import FAULTS
+from sickbay.registry import FAULTS, SYSTEMS
 
 pytestmark = pytest.mark.lab
 
 SEED = 2026
-NAMES = sorted(FAULTS.load())
+WRITTEN = ("scoring", *WORLDS)
+NAMES = sorted(name for name, fault in FAULTS.load().items() if fault.system in WRITTEN)
 HURTS_LITTLE = {"rename_levels": "an unseen category goes in as missing, and the model hardly leans on it: it hides"}
 
 
@@ -90,6 +93,14 @@ def test_no_file_that_a_probe_reads_gives_the_fault_away(name, tmp_path):
                 )
     assert name not in text
     assert FAULTS.get(name).produces not in text
+
+
+def test_every_other_fault_breaks_a_live_system_that_has_tests_of_its_own():
+    services = "".join(file.read_text() for file in (Path(__file__).parent.parent / "services").glob("test_*.py"))
+    for fault in FAULTS.load().values():
+        if fault.system not in WRITTEN:
+            assert fault.system in SYSTEMS.load(), f"{fault.name} breaks {fault.system}, which does not exist"
+            assert f'f.system == "{fault.system}"' in services, f"no test in tests/services runs over {fault.system}'s"
 
 
 def test_healing_gives_back_the_very_same_files(tmp_path):
