@@ -37,7 +37,8 @@ class State:
     """One investigation under way."""
 
     knowledge: Knowledge
-    scenario: Scenario
+    scenarios: tuple[Scenario, ...]
+    """The one the person arrived with; else those whose symptom can be looked for on this site."""
     connections: Connections
     belief: beliefs.Belief
     probes: dict[str, Probe]
@@ -93,13 +94,15 @@ def investigate(
     name = choose_model(loaded, model)[0] if loaded.model or model else None
     context = Context(loaded, now, name, window.since(since), window.until(until), env)
     knowledge = loader.load()
-    chosen = choose_scenario(knowledge, scenario)
+    chosen = choose_scenario(knowledge, scenario) if scenario is not None else None
     connections = Connections(context)
     try:
         state = _prepare(knowledge, chosen, connections, mode, workers, on_event)
         state.until = None if limit is None else began + limit
         stopped = _run(state)
         settings = _settings(context, mode, limit)
+        if chosen is None:
+            settings["scenario"] = "not given: taken from the symptoms"
         if state.watcher_failed:
             settings["on_event"] = f"was not called again after it raised {state.watcher_failed}"
         return write(state, stopped, now, time.monotonic() - began, settings)
@@ -107,12 +110,8 @@ def investigate(
         connections.close()
 
 
-def choose_scenario(knowledge: Knowledge, name: str | None) -> Scenario:
-    """Return the scenario of that name; with None the only one, or the one listed first until symptoms speak."""
-    if name is None:
-        if not knowledge.scenarios:
-            raise UserError("no knowledge is installed: there is no scenario to investigate")
-        return next(iter(knowledge.scenarios.values()))
+def choose_scenario(knowledge: Knowledge, name: str) -> Scenario:
+    """Return the scenario of that name; UnknownNameError with the nearest one."""
     if name not in knowledge.scenarios:
         raise UnknownNameError(
             f"there is no scenario called {name!r}", hint=loader.explain_missing(name, knowledge.scenarios)
@@ -122,7 +121,7 @@ def choose_scenario(knowledge: Knowledge, name: str | None) -> Scenario:
 
 def _prepare(
     knowledge: Knowledge,
-    scenario: Scenario,
+    scenario: Scenario | None,
     connections: Connections,
     mode: planner.Mode,
     workers: int,
@@ -137,27 +136,39 @@ def _prepare(
     runnable = {name: probe for name, probe in probes.items() if name not in not_runnable}
     if any("predictions" in probe.sources.values() for probe in runnable.values()):
         connections.get("predictions")  # a table to be fixed ends the run; other systems connect when a probe asks
-    built = network.build(_possible(knowledge, scenario, runnable), kinds, scenario=scenario.id)
+    scenarios = (scenario,) if scenario is not None else _in_question(knowledge, runnable)
+    causes = _possible(knowledge, scenarios, runnable)
+    built = network.build(causes, kinds, scenario=scenario.id if scenario is not None else None)
     return State(
-        knowledge, scenario, connections, beliefs.Belief(built), probes, dict(runnable), not_runnable, mode,
+        knowledge, scenarios, connections, beliefs.Belief(built), probes, dict(runnable), not_runnable, mode,
         max(1, workers), None, on_event,
     )  # fmt: skip
 
 
-def _possible(knowledge: Knowledge, scenario: Scenario, runnable: Mapping[str, Probe]) -> list[Cause]:
-    """Return the scenario's causes, and those of others of which half the usual signs can be measured on this site."""
+def _in_question(knowledge: Knowledge, runnable: Mapping[str, Probe]) -> tuple[Scenario, ...]:
+    """Return the scenarios whose symptom a probe can look for on this site; all where none can."""
+    if not knowledge.scenarios:
+        raise UserError("no knowledge is installed: there is no scenario to investigate")
+    measurable = {kind.id for probe in runnable.values() for kind in probe.findings}
+    known = tuple(knowledge.scenarios.values())
+    return tuple(scenario for scenario in known if scenario.symptom in measurable) or known
+
+
+def _possible(knowledge: Knowledge, scenarios: tuple[Scenario, ...], runnable: Mapping[str, Probe]) -> list[Cause]:
+    """Return the scenarios' causes, and those of others of which half the usual signs can be measured on this site."""
+    asked = {scenario.id for scenario in scenarios}
     measurable = {kind.id for probe in runnable.values() for kind in probe.findings}
 
     def tellable(cause: Cause) -> bool:
         usual = [name for name, link in cause.shows.items() if link.strength >= STRENGTHS["often"]]
         return sum(name in measurable for name in usual) * 2 >= max(1, len(usual))
 
-    return [cause for cause in knowledge.causes.values() if cause.scenario == scenario.id or tellable(cause)]
+    return [cause for cause in knowledge.causes.values() if cause.scenario in asked or tellable(cause)]
 
 
 def _run(state: State) -> Stopped:
     try:
-        for name in state.scenario.first:
+        for name in dict.fromkeys(name for scenario in state.scenarios for name in scenario.first):
             if name in state.waiting and not _out_of_time(state):
                 _start(state, name)
         while True:

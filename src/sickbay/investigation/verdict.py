@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sickbay.engine import planner
 from sickbay.redact import redact_all
+from sickbay.terms.cause import Scenario
 from sickbay.terms.diagnosis import Answer, Diagnosis, LedgerEntry, MissingEvidence, RankedCause, Stopped
-from sickbay.terms.finding import Finding
+from sickbay.terms.finding import CAP, Finding
 
 if TYPE_CHECKING:
     from sickbay.investigation.loop import State
@@ -23,9 +24,10 @@ def write(state: State, stopped: Stopped, started_at: datetime, seconds: float, 
         belief.widen()
     findings = [finding for run in state.done for finding in run.findings.values()]
     findings.sort(key=lambda f: (f.status != "measured", -abs(f.log_ratio), f.id))
+    scenario = _scenario(state, findings)
     diagnosis = Diagnosis(
         system=state.connections.context.site.system.name,
-        scenario=state.scenario.id,
+        scenario=scenario.id,
         started_at=started_at,
         seconds=seconds,
         causes=_ranked(state),
@@ -36,12 +38,24 @@ def write(state: State, stopped: Stopped, started_at: datetime, seconds: float, 
         unexplained=tuple(belief.unexplained()),
         missing=tuple(_missing(state, findings)),
         changes=tuple(sorted((c for run in state.done for c in run.changes), key=lambda c: (c.at, c.subject))),
-        answers=tuple(_answers(state, findings)),
+        answers=tuple(_answers(scenario, findings)),
         pairs=tuple(belief.pairs()),
-        symptom=state.scenario.symptom,
+        symptom=scenario.symptom,
         settings=settings,
     )
     return redact_all(diagnosis)
+
+
+def _scenario(state: State, findings: list[Finding]) -> Scenario:
+    """Return the scenario asked for; else that of the likeliest cause, or the one whose symptom shows most."""
+    if len(state.scenarios) == 1:
+        return state.scenarios[0]
+    marginals = state.belief.marginals()
+    likeliest = state.belief.network.causes[int(marginals.argmax())]
+    if marginals.max() >= state.belief.none() and likeliest.scenario in state.knowledge.scenarios:
+        return state.knowledge.scenarios[likeliest.scenario]
+    shown = {finding.id: finding.log_ratio for finding in findings if finding.status == "measured"}
+    return max(state.scenarios, key=lambda scenario: shown.get(scenario.symptom, -CAP))
 
 
 def _ranked(state: State) -> tuple[RankedCause, ...]:
@@ -82,11 +96,11 @@ def _missing(state: State, findings: list[Finding]) -> list[MissingEvidence]:
     ]
 
 
-def _answers(state: State, findings: list[Finding]) -> list[Answer]:
+def _answers(scenario: Scenario, findings: list[Finding]) -> list[Answer]:
     """Return each question of the scenario with the sentences of the measured findings that answer it."""
     by_id = {finding.id: finding for finding in findings}
     answers = []
-    for question in state.scenario.questions:
+    for question in scenario.questions:
         spoken = [by_id[name] for name in question.answered_by if name in by_id]
         heard = [finding for finding in spoken if finding.status == "measured" and finding.says]
         heard.sort(key=lambda f: -f.log_ratio)
