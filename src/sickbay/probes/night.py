@@ -112,11 +112,11 @@ def _read(airflow: Airflow) -> Night:
             "no data: there is no such pipeline" if airflow.dags else "no data: there is no pipeline that is not paused"
         )
     by_dag: dict[str, list[Run]] = {dag.id: [] for dag in dags}
-    for run in found:
-        if run.dag in by_dag:
-            by_dag[run.dag].append(run)
+    for one in found:
+        if one.dag in by_dag:
+            by_dag[one.dag].append(one)
     pipelines = [_pipeline(dag, by_dag[dag.id], airflow.now) for dag in dags]
-    pipelines.sort(key=lambda one: (ORDER.index(one.state), one.dag.id))
+    pipelines.sort(key=_urgency)
     focus = pipelines[0]
     run = _in_question(focus)
     tasks = airflow.tasks(run.dag, run.id) if run is not None else []
@@ -124,6 +124,12 @@ def _read(airflow: Airflow) -> Night:
         focus = Pipeline(focus.dag, focus.runs, "retrying")
         pipelines[0] = focus
     return Night(tuple(pipelines), focus, run, tuple(tasks), _culprit(tasks), airflow.now)
+
+
+def _urgency(one: Pipeline) -> tuple[int, bool, float, str]:
+    """Order pipelines: the sick first, those with a schedule first, and of those that fail the one that began it."""
+    began = one.bad[-1].after if one.state == "failing" else None
+    return ORDER.index(one.state), one.dag.next_run is None, began.timestamp() if began else 0.0, one.dag.id
 
 
 def _in_question(focus: Pipeline) -> Run | None:
