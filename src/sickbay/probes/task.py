@@ -10,7 +10,7 @@ from sickbay.probes.failures import Match
 from sickbay.probes.pipeline import CLEAR, LIKELY, SURE
 from sickbay.registry import probe
 from sickbay.sources.airflow import Airflow
-from sickbay.sources.airflow_records import LogLine, Raised
+from sickbay.sources.airflow_records import LogLine, Raised, Task
 from sickbay.terms.evidence import Evidence, LogLines, Rows
 from sickbay.terms.finding import Finding, FindingKind, measured, unknown
 
@@ -79,7 +79,7 @@ def _unclassified(lines: Sequence[LogLine], match: Match | None, evidence: Evide
         if chain:
             yield unknown(kind, f"no data: no signature knows its error; {told}", evidence=evidence)
         else:  # killed, or cut off: an error of any of these kinds would have left its words
-            yield measured(kind, -LIKELY, says=f"No such error stands in its log; {told}.")
+            yield measured(kind, -CLEAR, says=f"No such error stands in its log; {told}.")
 
 
 def _chain(lines: Sequence[LogLine]) -> Sequence[Raised]:
@@ -149,15 +149,32 @@ def process(airflow: Airflow) -> Iterable[Finding]:
         KILLED, SURE if killed or by_text else -CLEAR, evidence=evidence,
         says=f"{culprit.id} on {culprit.host or 'no host'}: {says[:160]}" if says else "No signal ended its process.",
     )  # fmt: skip
-    lost = any("heartbeat" in what for what in told) or (
-        text is not None and text.signature.speaks_for == "heartbeat_lost"
-    )
-    yield measured(
-        HEARTBEAT, SURE if lost else -CLEAR, evidence=evidence,
-        says=f"{culprit.id} stopped giving heartbeats; its log just ends." if lost else "Its heartbeats did not stop.",
-    )  # fmt: skip
+    yield from _other_ends(culprit, told, text, bool(killed) or by_text, evidence)
+
+
+def _other_ends(
+    culprit: Task, told: list[str], text: Match | None, killed: bool, evidence: Evidence
+) -> Iterable[Finding]:
+    """Report the ends that shut each other out: what was killed did not vanish, and what vanished had started."""
+    lost = "heartbeat timeout" in told or (text is not None and text.signature.speaks_for == "heartbeat_lost")
     unborn = culprit.state == "failed" and culprit.started is None and culprit.pid is None
-    yield measured(
-        NEVER_STARTED, SURE if unborn else -CLEAR,
-        says=f"{culprit.id} failed with neither start, process nor host." if unborn else f"It ran on {culprit.host}.",
-    )  # fmt: skip
+    for kind, so, yes, no in (
+        (
+            HEARTBEAT,
+            lost,
+            f"{culprit.id} stopped giving heartbeats; its log just ends.",
+            "Its heartbeats did not stop.",
+        ),
+        (
+            NEVER_STARTED,
+            unborn,
+            f"{culprit.id} failed with neither start, process nor host.",
+            f"It ran on {culprit.host}.",
+        ),
+    ):
+        if so:
+            yield measured(kind, SURE, says=yes, evidence=evidence)
+        elif killed or lost or unborn:
+            yield unknown(kind, "not applicable: its process ended in another way")
+        else:
+            yield measured(kind, -CLEAR, says=no)
