@@ -19,7 +19,9 @@ REFUSED = FindingKind("network.port_refused", says="A port that is needed refuse
 NO_WAY = FindingKind(
     "network.no_way", says="A host that is needed cannot be reached: no route, or no answer.", leak=0.02
 )
-BAD_CERTIFICATE = FindingKind("network.certificate_bad", says="A server's certificate is not accepted.", leak=0.01)
+BAD_CERTIFICATE = FindingKind(
+    "network.certificate_bad", says="A server's certificate is not accepted, or it speaks no TLS.", leak=0.01
+)
 EXPIRES = FindingKind(
     "network.certificate_expires", says="A server's certificate runs out within two weeks.", leak=0.02, unit="days left"
 )

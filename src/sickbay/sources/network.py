@@ -120,6 +120,8 @@ def try_way(target: Target, seconds: float, ca: str = "") -> Way:
                     way = replace(way, expires=_expiry(wrapped.getpeercert()))
     except ssl.SSLCertVerificationError as error:
         way = replace(way, state="certificate", detail=error.verify_message)
+    except ssl.SSLError as error:
+        way = replace(way, state="certificate", detail=f"no TLS is spoken there ({error.reason or error})")
     except (TimeoutError, OSError) as error:
         way = replace(way, state=_state(error), detail=str(error)[:160])
     return replace(way, seconds=time.monotonic() - began)
