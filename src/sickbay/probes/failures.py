@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from sickbay.sources.airflow_records import LogLine, Raised
+from sickbay.sources.airflow_records import LogLine, Raised, traceback_chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,10 @@ def of_log(lines: Iterable[LogLine]) -> Match | None:
         found = of_chain(line.raised) if line.raised else None
         if found is not None:
             return found
+    written = traceback_chain("\n".join(line.text for line in kept))  # of a process that the task started
+    found = of_chain(written) if written else None
+    if found is not None:
+        return found
     for line in reversed(kept):
         if not line.raised and line.level in ("", "warning", "error", "critical"):
             found = of_text(line.text)

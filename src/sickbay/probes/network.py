@@ -8,7 +8,7 @@ from sickbay.errors import SourceError
 from sickbay.registry import probe
 from sickbay.sources.http import Endpoints
 from sickbay.sources.network import Network, State, Way
-from sickbay.sources.replies import Reply
+from sickbay.sources.replies import CONNECTING, Reply
 from sickbay.terms.evidence import Evidence, Rows
 from sickbay.terms.finding import Finding, FindingKind, measured, unknown
 
@@ -81,11 +81,14 @@ DOWN = FindingKind(
     "endpoint.down", says="An external endpoint refuses, hangs, or answers with an error of its own.", leak=0.02
 )
 DENIED = FindingKind("endpoint.denied", says="An external endpoint refuses the login it is asked with.", leak=0.02)
+CUT_OFF = FindingKind(
+    "endpoint.no_connection", says="Nobody answers attempts to connect to an external endpoint.", leak=0.01
+)
 UNRESOLVED = FindingKind(
     "endpoint.unresolved", says="An external endpoint's name does not resolve.", leak=0.01, group="network.names"
 )
 SLOW = FindingKind("endpoint.slow", says="An external endpoint takes seconds to answer.", leak=0.05, unit="s")
-ANSWERS = (DOWN, DENIED, UNRESOLVED, SLOW)
+ANSWERS = (DOWN, DENIED, CUT_OFF, UNRESOLVED, SLOW)
 SLOW_SECONDS = 2.0
 
 
@@ -98,9 +101,8 @@ def endpoints(http: Endpoints) -> Iterable[Finding]:
     rows = tuple((name, reply.says) for name, reply in replies.items())
     evidence = Evidence({"endpoints": len(replies)}, [Rows(("endpoint", "answer"), rows, "External endpoints")])
     tests: dict[FindingKind, Callable[[Reply], bool]] = {
-        DOWN: lambda r: (
-            r.state in ("refused", "timed out", "closed", "unreachable") or r.status >= 500 or r.status == 429
-        ),
+        DOWN: _failing,
+        CUT_OFF: lambda r: (r.state == "timed out" and r.detail == CONNECTING) or r.state == "unreachable",
         DENIED: lambda r: r.status in (401, 403, 407),
         UNRESOLVED: lambda r: r.state == "unresolved",
     }
@@ -118,10 +120,18 @@ def endpoints(http: Endpoints) -> Iterable[Finding]:
     yield _slowest(replies)
 
 
+def _failing(reply: Reply) -> bool:
+    """Return whether somebody is there and fails: refuses, hangs up, takes the question and is silent, or errs."""
+    silent = reply.state == "timed out" and reply.detail != CONNECTING
+    return reply.state in ("refused", "closed") or silent or reply.status >= 500 or reply.status == 429
+
+
 def _came(kind: FindingKind, reply: Reply) -> bool:
     """Return whether an answer came far enough to clear this: a web page clears nothing but the name."""
     if kind is UNRESOLVED:
         return reply.state != "unresolved"
+    if kind is CUT_OFF:
+        return reply.state in ("answered", "refused", "closed", "certificate") or _failing(reply)
     if kind is DENIED:
         return reply.ok and not reply.is_page
     return reply.state == "answered" and reply.status < 500 and not (reply.is_page or 300 <= reply.status < 400)

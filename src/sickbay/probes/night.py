@@ -16,7 +16,10 @@ from sickbay.sources.airflow_records import UNFINISHED, Dag, LogLine, Run, Task
 
 OVERDUE = timedelta(minutes=5)
 """A run that is due and not there for this long is missed; the scheduler needs some seconds in health."""
-ORDER = ("failing", "stuck", "retrying", "overdue", "broken file", "active", "well", "never ran")
+FORGOTTEN = timedelta(days=2)
+"""A pipeline that has been paused for longer is meant to rest, unless the site names it."""
+ORDER = ("failing", "stuck", "retrying", "broken file", "paused", "overdue", "active", "well", "never ran")
+SICK = ORDER[:6]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,8 @@ class Pipeline:
     """A pipeline and how its last runs went, newest first.
 
     ``state``: failing (its last ended run failed), stuck (a run takes far longer than any before), retrying (a task
-    failed and will be tried again), overdue (a due run is not there), broken file, active, well, never ran.
+    failed and will be tried again), broken file, paused (and a run is due), overdue (a due run is not there), active,
+    well, never ran.
     """
 
     dag: Dag
@@ -34,7 +38,7 @@ class Pipeline:
     @property
     def sick(self) -> bool:
         """Whether it did not deliver, or may not."""
-        return self.state in ("failing", "stuck", "retrying", "overdue", "broken file")
+        return self.state in SICK
 
     @property
     def good(self) -> Run | None:
@@ -142,7 +146,10 @@ def _in_question(focus: Pipeline) -> Run | None:
 
 
 def _meant(airflow: Airflow, dag: Dag) -> bool:
-    return dag.id in airflow.dags if airflow.dags else not dag.paused
+    """Return whether a pipeline is meant to run: named by the site, or not paused, or paused since its last due run."""
+    if airflow.dags:
+        return dag.id in airflow.dags
+    return not dag.paused or (dag.next_run is not None and timedelta() < airflow.now - dag.next_run < FORGOTTEN)
 
 
 def _pipeline(dag: Dag, runs: Sequence[Run], now: datetime) -> Pipeline:
@@ -158,8 +165,8 @@ def _state(dag: Dag, runs: tuple[Run, ...], now: datetime) -> str:
         return "stuck" if slowness(runs, now) > 4 else "active"
     if dag.has_import_errors or dag.stale:
         return "broken file"
-    if dag.next_run is not None and now - dag.next_run > OVERDUE and not dag.paused:
-        return "overdue"
+    if dag.next_run is not None and now - dag.next_run > OVERDUE:
+        return "paused" if dag.paused else "overdue"
     return "well" if ended else "never ran"
 
 

@@ -27,7 +27,8 @@ STUCK = FindingKind(
     "pipeline.run_stuck", says="A run takes far longer than any good one before it.", leak=0.03, unit="times as long"
 )
 OVERDUE = FindingKind("pipeline.run_overdue", says="A run that is due was not started.", leak=0.02)
-RUNS = (NOT_DELIVERED, TASK_FAILED, STUCK, OVERDUE)
+PAUSED = FindingKind("pipeline.paused", says="A pipeline whose run is due is paused.", leak=0.01)
+RUNS = (NOT_DELIVERED, TASK_FAILED, STUCK, OVERDUE, PAUSED)
 
 
 @probe(findings=RUNS, seconds=0.5, deadline=15)
@@ -37,17 +38,35 @@ def runs(airflow: Airflow) -> Iterable[Finding]:
     focus = seen.focus
     assert focus is not None
     evidence = Evidence({"pipelines": len(seen.pipelines), "sick": sum(p.sick for p in seen.pipelines)}, _tables(seen))
-    sure = {"failing": SURE, "stuck": LIKELY, "retrying": LIKELY, "overdue": CLEAR, "broken file": CLEAR}
-    ratio = sure.get(focus.state, -SURE)
+    ratio = _undelivered(airflow, seen, focus)
     if focus.state == "never ran":
         yield unknown(NOT_DELIVERED, f"no data: {focus.dag.id} has not run yet")
     else:
         yield measured(NOT_DELIVERED, ratio, statistic=float(len(focus.bad)), says=_told(focus), evidence=evidence)
     yield _failed(seen)
     yield _stuck(focus, seen.now)
-    overdue = [p.dag.id for p in seen.pipelines if p.state == "overdue"]
+    overdue = [p.dag.id for p in seen.pipelines if p.state in ("overdue", "paused")]
     told = f"Due and not started: {', '.join(overdue)}." if overdue else "No run is due and missing."
     yield measured(OVERDUE, CLEAR if overdue else -LIKELY, statistic=float(len(overdue)), says=told)
+    paused = [p.dag.id for p in seen.pipelines if p.state == "paused"]
+    told = f"Paused, with a run due: {', '.join(paused)}." if paused else "No pipeline whose run is due is paused."
+    yield measured(PAUSED, SURE if paused else -CLEAR, statistic=float(len(paused)), says=told)
+
+
+def _undelivered(airflow: Airflow, seen: Night, focus: Pipeline) -> float:
+    """Return how loudly it speaks for a run that will not deliver; a run under way may still, unless nobody runs it."""
+    sure = {
+        "failing": SURE, "stuck": LIKELY, "retrying": LIKELY, "overdue": CLEAR, "broken file": CLEAR, "paused": CLEAR,
+    }  # fmt: skip
+    if focus.state != "active":
+        return sure.get(focus.state, -SURE)
+    body = airflow.health().body
+    beating = {part.name: part.status for part in parts(body)} if isinstance(body, dict) else {}
+    if beating.get("scheduler") == "unhealthy":
+        return CLEAR
+    waiting = any(task.state == "scheduled" for task in seen.tasks)
+    times = night.slowness(focus.runs, seen.now)
+    return 0.0 if waiting or times > 1.5 else -CLEAR
 
 
 def _told(focus: Pipeline) -> str:
@@ -64,6 +83,8 @@ def _told(focus: Pipeline) -> str:
         return f"{name}: the run begun {_clock(begun)} {doing}{last}."
     if focus.state == "overdue":
         return f"{name}: the run due {_clock(focus.dag.next_run)} was not started{last}."
+    if focus.state == "paused":
+        return f"{name} is paused, and the run due {_clock(focus.dag.next_run)} was not started{last}."
     if focus.state == "broken file":
         return f"{name}: its file cannot be imported, so that it cannot run{last}."
     return f"Every pipeline's last run succeeded; {name}: {_clock(good.ended) if good else 'never'}."
@@ -72,6 +93,8 @@ def _told(focus: Pipeline) -> str:
 def _failed(seen: Night) -> Finding:
     culprit, focus = seen.culprit, seen.focus
     if culprit is None:
+        if focus is not None and focus.state in ("active", "stuck"):
+            return unknown(TASK_FAILED, "no data: the run is under way, and none of its tasks has failed so far")
         failing = focus is not None and focus.state == "failing"
         says = "The run failed, and none of its tasks did." if failing else "No task failed."
         return measured(TASK_FAILED, -LIKELY, statistic=0.0, says=says)

@@ -24,7 +24,7 @@ CONFIG = FindingKind(
 )
 PACKAGES = FindingKind("since.packages_changed", says="The tasks' packages changed since the last good run.", leak=0.04)
 SINCE = (CODE, CONFIG, PACKAGES)
-SETTING = re.compile(r"variable|connection", re.I)
+SETTING = re.compile(r"variable|connection|^(patch_dags?|paused)$", re.I)
 READING = re.compile(r"^(get|list|test|export)", re.I)
 MOST = 4000
 
@@ -101,7 +101,7 @@ def _settings(airflow: Airflow, dag: str, good: Run, since: datetime, until: dat
         yield measured(CONFIG, -LIKELY, statistic=0.0, says="The event log has no change of a variable or connection.")
         return
     code = airflow.code_of(dag, good.version) if good.version else ""
-    used = [event for event in edits if _subject(event) and _names(code, _subject(event))]
+    used = [event for event in edits if event.dag == dag or (_subject(event) and _names(code, _subject(event)))]
     first = (used or edits)[-1]
     table = Rows(
         ("at", "act", "of", "by"), tuple((e.at, e.what, _subject(e), e.owner) for e in edits[:10]), "Changed settings"
@@ -122,7 +122,7 @@ def _names(code: str, subject: str) -> bool:
 
 def _subject(event: Event) -> str:
     found = re.search(r'"(?:key|variable_key|connection_id|conn_id|id)"\s*:\s*"([^"]+)"', event.extra)
-    return found[1] if found else ""
+    return found[1] if found else event.dag
 
 
 def _packages(airflow: Airflow, since: datetime) -> Iterable[Finding | Change]:

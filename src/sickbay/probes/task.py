@@ -32,6 +32,7 @@ SAID: dict[str, FindingKind] = {
     "import_failed": _kind("import_failed", "The task could not import a package, or packages do not fit together."),
     "code_failed": _kind("code_failed", "The task's own code is wrong."),
     "setting_missing": _kind("setting_missing", "A variable, connection or setting of the task is not there or wrong."),
+    "connect_timed_out": _kind("connect_timed_out", "The task's attempts to connect got no answer at all."),
     "timed_out": _kind("timed_out", "The task was ended because it took too long."),
 }
 """What a signature speaks for → the finding."""
@@ -62,9 +63,9 @@ def error(airflow: Airflow) -> Iterable[Finding]:
 
 
 def _nothing_failed(seen: night.Night) -> Iterable[Finding]:
-    sick = seen.focus is not None and seen.focus.sick
+    ended = seen.focus is None or seen.focus.state in ("well", "never ran")
     for kind in SAID.values():
-        if sick:
+        if not ended:
             yield unknown(kind, "no data: no task failed by itself, so that there is no error to read")
         else:
             yield measured(kind, -LIKELY, says="No task failed.")
@@ -128,8 +129,8 @@ def process(airflow: Airflow) -> Iterable[Finding]:
     seen = night.read(airflow)
     culprit = seen.culprit
     if culprit is None:
-        waits = [task for task in seen.tasks if task.state == "running"]
-        why = f"no data: {waits[0].id} still runs" if waits else ""
+        ended = seen.focus is None or seen.focus.state in ("well", "never ran")
+        why = "" if ended else "no data: no task failed by itself so far"
         for kind in ENDED:
             yield unknown(kind, why) if why else measured(kind, -LIKELY, says="No task failed.")
         return
