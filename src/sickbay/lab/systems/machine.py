@@ -64,6 +64,10 @@ class Machine:
         if self.holder is not None:
             self.holder.stop()
 
+    def look_up(self, *services: str) -> None:
+        """Let the machine look names up in these services (``files``, ``dns``); its name server never answers."""
+        (self.directory / "nsswitch.conf").write_text(f"passwd: files\ngroup: files\nhosts: {' '.join(services)}\n")
+
     @property
     def _hosts(self) -> Path:
         return self.directory / "etc-hosts"
@@ -84,15 +88,16 @@ def start(directory: Path, disks: Mapping[Path, int], names: Sequence[str]) -> M
         disk.mkdir(parents=True)
     machine = Machine(directory, disks, names)
     machine.know(*names)
+    machine.look_up("files", "dns")
+    (directory / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
     if not _namespaces():
         return machine
     mounts = [f"mount -t tmpfs -o size={size}m,mode=0755 tmpfs {shlex.quote(str(at))}" for at, size in disks.items()]
     ready = directory / "machine-ready"
     ready.unlink(missing_ok=True)
-    script = "\n".join(
-        ["set -e", *mounts, f"mount --bind {shlex.quote(str(machine._hosts))} /etc/hosts",
-         f"touch {shlex.quote(str(ready))}", "exec sleep 2147483647"]
-    )  # fmt: skip
+    own = {"etc-hosts": "hosts", "resolv.conf": "resolv.conf", "nsswitch.conf": "nsswitch.conf"}
+    mounts += [f"mount --bind {shlex.quote(str(directory / file))} /etc/{name}" for file, name in own.items()]
+    script = "\n".join(["set -e", *mounts, f"touch {shlex.quote(str(ready))}", "exec sleep 2147483647"])
     command = [*_unshare(), "sh", "-c", script]
     holder = launch("the worker machine", command, log=directory / "machine.log", cwd=directory)
     from sickbay.lab.systems.processes import wait_until

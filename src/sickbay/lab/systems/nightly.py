@@ -105,6 +105,10 @@ class Pipeline:
         airflow_past.plan(self.flow.home, NIGHTLY, self.tonight)
         wait_until(until or self.ended, seconds, "the nightly run ending")
 
+    def tasks(self) -> dict[str, str]:
+        """Return task → state of last night's run."""
+        return airflow_past.tasks(self.flow.home, NIGHTLY, self.run)
+
     def ended(self) -> bool:
         """Return whether last night's run has ended."""
         return self.state in ("success", "failed")
@@ -125,8 +129,9 @@ class Pipeline:
         if self.state != "success":
             self.night(seconds)
         if self.state != "success":
-            failed = airflow_past.tasks(self.flow.home, NIGHTLY, self.run)
-            raise LabError(f"the healed pipeline failed again: {failed}", hint=f"its logs are below {self.flow.home}")
+            raise LabError(
+                f"the healed pipeline failed again: {self.tasks()}", hint=f"its logs are below {self.flow.home}"
+            )
 
     def behave(self, **how: Any) -> None:
         """Let the partner's API behave so, and well in all else."""
@@ -148,14 +153,14 @@ class Pipeline:
         self.api = launch("the rates API", command, log=self.directory / ".lab" / "rates.txt", cwd=self.directory)
         wait_until(lambda: listens(self.api_port), 30, "the rates API listening", self.api)
 
-    def fill_orders(self, day: str) -> None:
+    def fill_orders(self, day: str, rows: int = ORDERS) -> None:
         """Write the shop's orders of a day, the same ones every time."""
         rng = random.Random(day)
         with self.database.connect(DATABASE) as con, con.cursor() as cursor:
             cursor.execute("DELETE FROM orders WHERE ordered_at >= %s AND ordered_at < %s::date + 1", [day, day])
             first = int(day.replace("-", "")) * 100_000
             with cursor.copy("COPY orders (order_id, customer_id, amount, currency, ordered_at) FROM STDIN") as copy:
-                for k in range(int(ORDERS * rng.uniform(0.9, 1.1))):
+                for k in range(int(rows * rng.uniform(0.9, 1.1))):
                     currency = rng.choices(("EUR", "USD", "GBP", "CHF"), (60, 20, 12, 8))[0]
                     at = f"{day}T{rng.randrange(24):02}:{rng.randrange(60):02}:{rng.randrange(60):02}"
                     amount = f"{rng.lognormvariate(3.5, 0.8):.2f}"

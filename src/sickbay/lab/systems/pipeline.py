@@ -42,7 +42,7 @@ WAREHOUSE_MB, STAGING_MB = 16, 96
 @system("pipeline", scenario="pipeline-failure")
 def start(directory: Path, *, say: Callable[[str], None] = lambda _: None) -> Pipeline:
     """Start the system in a directory, with a week of nights behind it; LabError when it cannot."""
-    for name in ("postgres", "etl", "airflow"):
+    for name in ("postgres", "etl", "etl-conflict", "airflow"):
         say(f"packages of {name}")
         environments.environment(name)
     kept = pipeline_past.place()
@@ -68,7 +68,7 @@ def _begin(directory: Path, kept: Path | None) -> Pipeline:
         flow.launch()
         flow.wait()
         _configure(made)
-        wait_until(lambda: _parsed(flow, began), 120, "Airflow reading the DAG files", flow.servers["dag-processor"])
+        wait_until(lambda: parsed(flow, began), 120, "Airflow reading the DAG files", flow.servers["dag-processor"])
         airflow_past.settle(flow.home, began - LONG_AGO)
         with airflow_past.opened(flow.home) as con:
             con.execute("DELETE FROM log WHERE dttm >= ?", [airflow_past.stored(began - timedelta(seconds=1))])
@@ -132,14 +132,26 @@ def _shop(made: Pipeline) -> None:
         made.fill_orders(loaded(made.tonight - timedelta(days=back), made.zone))
 
 
+def source_of_dags() -> Path:
+    """Return the directory of the DAG files as they should be."""
+    return Path(str(resources.files("sickbay.lab.systems") / "pipeline_repo" / "dags"))
+
+
 def _repository(made: Pipeline) -> None:
-    """Put the DAG files there as a team would: a git work tree, committed some time ago."""
-    source = Path(str(resources.files("sickbay.lab.systems") / "pipeline_repo" / "dags"))
-    shutil.copytree(source, made.dags, ignore=shutil.ignore_patterns("__pycache__"))
-    repo, at = made.dags.parent, datetime.now(UTC) - LONG_AGO
+    """Put the DAG files there as a team would."""
+    shutil.copytree(source_of_dags(), made.dags, ignore=shutil.ignore_patterns("__pycache__"))
+    repo = made.dags.parent
     listed = (resources.files("sickbay.lab.systems") / "requirements" / "etl.txt").read_text(encoding="utf-8")
     (repo / "requirements.txt").write_text(listed, encoding="utf-8")
     (repo / ".gitignore").write_text("__pycache__/\n", encoding="utf-8")
+    committed(repo, datetime.now(UTC) - LONG_AGO)
+
+
+def committed(repo: Path, at: datetime) -> None:
+    """Make the directory a git work tree, where there is git, of one commit at a time; its files are as old."""
+    shutil.rmtree(repo / ".git", ignore_errors=True)
+    for cached in repo.rglob("__pycache__"):
+        shutil.rmtree(cached, ignore_errors=True)
     pipeline_past.age(repo, at)
     if shutil.which("git"):
         git(repo, "init", "-q", "-b", "main", at=at)
@@ -190,10 +202,12 @@ def rates_connection(made: Pipeline) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _parsed(flow: airflow.Airflow, since: datetime) -> bool:
+def parsed(flow: airflow.Airflow, since: datetime) -> bool:
+    """Return whether Airflow has read every DAG since a time, and found it good."""
     with airflow_past.opened(flow.home) as con:
         found = con.execute(
-            "SELECT count(*) FROM dag WHERE last_parsed_time > ? AND NOT is_stale", [airflow_past.stored(since)]
+            "SELECT count(*) FROM dag WHERE last_parsed_time > ? AND NOT is_stale AND NOT has_import_errors",
+            [airflow_past.stored(since)],
         ).fetchone()
     return bool(found[0] == len(DAGS))
 
