@@ -17,7 +17,8 @@ from sickbay.lab import live
 from sickbay.lab.systems import airflow
 from sickbay.lab.systems.nightly import DAGS, NIGHTLY, NIGHTS, RETRAIN
 from sickbay.lab.systems.pipeline import night_zone
-from sickbay.registry import FAULTS
+from sickbay.registry import FAULTS, PROBES
+from tests.services.looks import SEEN, look, looked
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 
@@ -48,6 +49,14 @@ FAILED = {
     "change_connection": ("extract_rates", "SSL"),
 }
 """Fault → the task that fails and what its log says, with seed 1."""
+ELSEWHERE = {
+    (name, "on")
+    for name in (
+        "task.timed_out", "task.never_started", "dagfile.setting_missing", "dagfile.lacks_package",
+        "pipeline.server_silent", "pipeline.metadata_away", "pipeline.dag_processor_silent", "pipeline.run_stuck",
+    )
+}  # fmt: skip
+"""Findings that no fault of the lab makes: tests/probes and tests/sources have them on answers as they really came."""
 HARMLESS = sorted(f.name for f in FAULTS.load().values() if f.system == "pipeline" and not f.produces)
 
 
@@ -102,6 +111,7 @@ def broken(lab, fault, seed=1, strength=0.7):
     lab.break_(fault, seed=seed, strength=strength)
     try:
         yield lab.system
+        looked(lab, fault)
     finally:
         lab.heal()
     assert lab.system.state == "success"
@@ -216,6 +226,20 @@ def test_after_all_faults_the_past_is_as_it_was(lab, viewer):
     assert [run["state"] for run in runs] == ["success"] * (NIGHTS + 1)
     assert {version["version_number"] for run in runs for version in run["dag_versions"]} == {1}
     assert viewer.get("/eventLogs?limit=1&event=patch_variable")["total_entries"] == 0
+
+
+def test_every_finding_of_pipelines_was_seen_on_and_off(lab):
+    look(lab)
+    rooms = ("pipeline", "task", "scheduling", "since", "deadline")
+    lacking = [
+        f"{kind.id} was never {state}"
+        for probe in PROBES.load().values()
+        if probe.name.split(".")[0] in rooms
+        for kind in probe.findings
+        for state in ("on", "off")
+        if state not in SEEN.get(kind.id, set()) and (kind.id, state) not in ELSEWHERE
+    ]
+    assert not lacking, "\n".join(lacking)
 
 
 def test_nothing_runs_after_the_end(lab):

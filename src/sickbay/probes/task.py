@@ -36,6 +36,11 @@ SAID: dict[str, FindingKind] = {
     "timed_out": _kind("timed_out", "The task was ended because it took too long."),
 }
 """What a signature speaks for → the finding."""
+WELL_KNOWN = frozenset({
+    "http_failed", "database_failed", "access_denied", "name_unresolved", "connect_timed_out", "volume_failed",
+    "no_space", "no_memory", "import_failed",
+})  # fmt: skip
+"""What shows itself in few kinds of exceptions, so that an unknown one speaks against it."""
 
 
 @probe(findings=tuple(SAID.values()), seconds=0.5, deadline=15)
@@ -76,8 +81,10 @@ def _unclassified(lines: Sequence[LogLine], match: Match | None, evidence: Evide
     told = f"it says {failures.said(chain[-1])[:160]}" if chain else "its log names no error"
     if match is not None:
         told = f"its process ended: {match.said[:160]}"
-    for kind in SAID.values():
-        if chain:
+    for topic, kind in SAID.items():
+        if chain and topic in WELL_KNOWN:
+            yield measured(kind, -1.0, says=f"No signature of this fits its error; {told}.", evidence=evidence)
+        elif chain:
             yield unknown(kind, f"no data: no signature knows its error; {told}", evidence=evidence)
         else:  # killed, or cut off: an error of any of these kinds would have left its words
             yield measured(kind, -CLEAR, says=f"No such error stands in its log; {told}.")
