@@ -14,8 +14,8 @@ def news(before: Sequence[str], now: Sequence[str], most: int = 6) -> list[str]:
     Empty without ``before``, and where the library drain3 is not installed.
     """
     try:
-        from drain3 import TemplateMiner  # type: ignore[import-untyped]
-        from drain3.template_miner_config import TemplateMinerConfig  # type: ignore[import-untyped]
+        from drain3 import TemplateMiner
+        from drain3.template_miner_config import TemplateMinerConfig
     except ImportError:
         return []
     if not before:
