@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import http.server
-import json
-import threading
 from datetime import UTC, datetime
-from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 
 from sickbay.investigation import investigate, run_probe
+from tests.sources import replay
 
-RECORDED = json.loads((Path(__file__).parent / "recorded" / "airflow-2.11.json").read_text(encoding="utf-8"))
 NOW = datetime(2026, 11, 25, 20, 0, tzinfo=UTC)
-
-
-class Replay(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        answer = RECORDED.get(unquote(self.path), {"_status": 404, "body": "not recorded"})
-        status = answer.get("_status", 200) if isinstance(answer, dict) else 200
-        body = answer["body"].encode() if "_status" in answer else json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
 def site():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Replay) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        address = f"http://127.0.0.1:{server.server_port}"
+    with replay.served(replay.answers("airflow-2.11")) as address:
         yield {"source": {"airflow": {"url": address, "username": "probe", "password": "probe"}}}
-        server.shutdown()
-        thread.join()
 
 
 def found(site, probe):
