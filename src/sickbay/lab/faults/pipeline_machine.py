@@ -58,6 +58,7 @@ def remount_warehouse_read_only(system: Pipeline, *, seed: int, strength: float)
     _own_disks(system)
     place = system.warehouse
     system.begin()
+    system.forget_night()  # afterwards nothing can be taken back there
     system.worker.do(f"mount -o remount,ro '{place}'")
     yield from spoilt(system, lambda: system.worker.do(f"mount -o remount,rw '{place}'"))
 
@@ -69,6 +70,7 @@ def unmount_warehouse(system: Pipeline, *, seed: int, strength: float) -> Iterat
     place, aside = system.warehouse, system.directory / ".lab" / "volume"
     aside.mkdir(exist_ok=True)
     system.begin()
+    system.forget_night()
     system.worker.do(f"mount --move '{place}' '{aside}'")
     yield from spoilt(system, lambda: system.worker.do(f"mount --move '{aside}' '{place}'"))
 
