@@ -58,6 +58,7 @@ def remount_warehouse_read_only(system: Pipeline, *, seed: int, strength: float)
     _own_disks(system)
     place = system.warehouse
     system.begin()
+    system.forget_night()  # afterwards nothing can be taken back there
     system.worker.do(f"mount -o remount,ro '{place}'")
     yield from spoilt(system, lambda: system.worker.do(f"mount -o remount,rw '{place}'"))
 
@@ -69,6 +70,7 @@ def unmount_warehouse(system: Pipeline, *, seed: int, strength: float) -> Iterat
     place, aside = system.warehouse, system.directory / ".lab" / "volume"
     aside.mkdir(exist_ok=True)
     system.begin()
+    system.forget_night()
     system.worker.do(f"mount --move '{place}' '{aside}'")
     yield from spoilt(system, lambda: system.worker.do(f"mount --move '{aside}' '{place}'"))
 
@@ -101,8 +103,7 @@ def limit_task_memory(system: Pipeline, *, seed: int, strength: float) -> Iterat
 
     def undo() -> None:
         system.fill_orders(day)
-        system.flow.servers["scheduler"].stop()  # the limit goes with the processes that had it
-        system.flow.launch("scheduler")
+        _limit(workers, None)
 
     yield from spoilt(system, undo)
 
@@ -119,7 +120,7 @@ def hold_pool_slots(system: Pipeline, *, seed: int, strength: float) -> Iterator
     def undo() -> None:
         flow.ask(f"/dags/{RELOAD}/dagRuns/{run}", {"state": "failed"}, method="PATCH")
         wait_until(lambda: not _children(system, RELOAD, run), 60, "the reload ending")
-        airflow_past.forget(home, RELOAD, run, system.since)
+        airflow_past.forget(home, RELOAD, run)
 
     since: list[float] = []
 
@@ -173,11 +174,12 @@ def _children(system: Pipeline, dag: str, run: str) -> list[int]:
         return [pid for (pid,) in found if pid in mine]
 
 
-def _limit(workers: Sequence[psutil.Process], more: int) -> None:
+def _limit(workers: Sequence[psutil.Process], more: int | None) -> None:
+    """Let workers use no more address space than now and ``more`` bytes; None: as much as before."""
     for worker in workers:
         with contextlib.suppress(psutil.NoSuchProcess):
-            room = worker.memory_info().vms + more
             hard = worker.rlimit(resource.RLIMIT_AS)[1]
+            room = hard if more is None else worker.memory_info().vms + more
             worker.rlimit(resource.RLIMIT_AS, (room, hard))
 
 

@@ -74,15 +74,20 @@ def plan(home: Path, dag: str, at: datetime) -> None:
         )
 
 
-def forget(home: Path, dag: str, run: str, since: datetime) -> None:
-    """Take a run back, with its tasks, logs and what the audit log says since a time."""
+def forget(home: Path, dag: str, run: str) -> None:
+    """Take a run back, with its tasks, its logs and what the audit log says of it."""
     with opened(home) as con:
         for table, columns in _tables(con).items():
             if "run_id" in columns and "dag_id" in columns and table != "dag_run":
                 con.execute(f"DELETE FROM {table} WHERE dag_id = ? AND run_id = ?", [dag, run])
         con.execute("DELETE FROM dag_run WHERE dag_id = ? AND run_id = ?", [dag, run])
-        con.execute("DELETE FROM log WHERE dttm >= ?", [stored(since)])
     shutil.rmtree(home / "logs" / f"dag_id={dag}" / f"run_id={run}", ignore_errors=True)
+
+
+def forget_audit(home: Path, since: datetime) -> None:
+    """Take back what the audit log says since a time."""
+    with opened(home) as con:
+        con.execute("DELETE FROM log WHERE dttm >= ?", [stored(since)])
 
 
 def move(home: Path, past: Sequence[Moved], words: Mapping[str, str], timezone_days: Mapping[str, str]) -> None:

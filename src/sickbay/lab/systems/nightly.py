@@ -115,7 +115,7 @@ class Pipeline:
 
     def forget_night(self) -> None:
         """Take last night's run back, and what it loaded."""
-        airflow_past.forget(self.flow.home, NIGHTLY, self.run, self.since)
+        airflow_past.forget(self.flow.home, NIGHTLY, self.run)
         shutil.rmtree(self.worker.outside(self.warehouse) / "orders" / f"date={self.day}", ignore_errors=True)
         shutil.rmtree(self.worker.outside(self.staging) / self.day, ignore_errors=True)
 
@@ -126,6 +126,10 @@ class Pipeline:
     def wait_healthy(self, seconds: float = 240) -> None:
         """Wait until everything answers, and run the night again if it did not succeed."""
         self.flow.wait(seconds)
+        if self.state != "success":
+            self.forget_night()
+        airflow_past.forget_audit(self.flow.home, self.since)
+        self.since = datetime.now(UTC)
         if self.state != "success":
             self.night(seconds)
         if self.state != "success":

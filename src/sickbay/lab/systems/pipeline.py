@@ -70,8 +70,7 @@ def _begin(directory: Path, kept: Path | None) -> Pipeline:
         _configure(made)
         wait_until(lambda: parsed(flow, began), 120, "Airflow reading the DAG files", flow.servers["dag-processor"])
         airflow_past.settle(flow.home, began - LONG_AGO)
-        with airflow_past.opened(flow.home) as con:
-            con.execute("DELETE FROM log WHERE dttm >= ?", [airflow_past.stored(began - timedelta(seconds=1))])
+        airflow_past.forget_audit(flow.home, began)
         _site(made)
         undo.pop_all()
     return made

@@ -70,14 +70,14 @@ def remove(system: Pipeline, names: Sequence[str]) -> None:
 
 def restore_packages(system: Pipeline) -> Callable[[], None]:
     """Return the act that puts the task's environment back as it is now."""
-    kept = system.directory / ".lab" / "packages"
+    kept, packages = system.directory / ".lab" / "packages", system.packages
     shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(system.packages, kept, symlinks=True)
+    shutil.copytree(packages, kept, symlinks=True)
 
     def undo() -> None:
-        shutil.rmtree(system.packages)
-        shutil.copytree(kept, system.packages, symlinks=True)
-        pipeline_past.age(system.packages, datetime.now(UTC) - LONG_AGO)
+        shutil.rmtree(packages)
+        shutil.copytree(kept, packages, symlinks=True)
+        pipeline_past.age(packages, datetime.now(UTC) - LONG_AGO)
 
     return undo
 
