@@ -69,24 +69,26 @@ def _spark() -> str:
     return _package("pyspark", "0.5 GB")() or ("" if java() else "there is no Java")
 
 
-RINGS = (
-    Ring(
-        "core",
-        "no server, about a minute",
-        "not (conformance or lab or flights or watch or hostile or postgres or s3 or mlflow or clickhouse or spark)",
-        _nothing,
-    ),
+SERVICES = (
     Ring("hostile", "sources against servers that misbehave", "hostile", _nothing),
     Ring("watch", "monitors on real files, killed and started again", "watch", _nothing),
     Ring("postgres", "a PostgreSQL server: its state, and statistics inside it", "postgres", _environment("postgres")),
     Ring("s3", "an S3-compatible object store", "s3", _environment("swift")),
     Ring("mlflow", "experiment tracking: MLflow, PostgreSQL, object store", "mlflow", _environment("mlflow")),
+    Ring(
+        "airflow",
+        "a nightly pipeline on Airflow, broken and healed",
+        "airflow",
+        _environment("postgres", "etl", "airflow"),
+    ),
     Ring("clickhouse", "statistics inside ClickHouse (chdb)", "clickhouse", _package("chdb", "0.5 GB")),
     Ring("spark", "statistics on Spark, as several processes", "spark", _spark),
     Ring("conformance", "every probe on its named cases", "conformance", _nothing),
     Ring("lab", "breaks lab systems and investigates them", "lab and not flights", _nothing),
     Ring("flights", "the tutorial on real flights", "flights", _flights),
 )
+REST = " or ".join(f"({ring.marker})" for ring in SERVICES)
+RINGS = (Ring("core", "no server, about two minutes", f"not ({REST})", _nothing), *SERVICES)
 
 
 def chosen(names: str) -> tuple[list[Ring], bool]:

@@ -26,6 +26,9 @@ def sites(way, port):
             "endpoint": f"{scheme}://127.0.0.1:{port}", "bucket": "b", "access_key": "k", "secret_key": SECRET,
             "write_canary": True,
         },
+        "airflow": {"url": f"{scheme}://127.0.0.1:{port}", "username": "u", "password": SECRET, "deadline": "06:00"},
+        "http": {"endpoints": {"orders": {"url": f"{scheme}://127.0.0.1:{port}/health", "token": SECRET}}},
+        "network": {"targets": {"orders": f"{'tls' if scheme == 'https' else 'tcp'}://127.0.0.1:{port}"}},
     }  # fmt: skip
 
 
@@ -75,6 +78,65 @@ def test_an_object_store_that_misbehaves(way, tmp_path):
     assert not full.on
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_scheduler_that_misbehaves(way, tmp_path):
+    found = looked(way, "pipeline.health", "airflow", tmp_path)
+    silent = found.pop("pipeline.server_silent")
+    if way in AWAY or way == "error 500":
+        assert silent.on
+    else:
+        assert silent.reason.startswith(("forbidden", "garbled"))
+    assert {f.status for f in found.values()} == {"unknown"}, "nothing is known of its parts"
+    slow = way in ("hang", "drip")
+    for probe in ("pipeline.runs", *(() if slow else ("task.error", "scheduling.files", "since.changes"))):
+        found = looked(way, probe, "airflow", tmp_path)
+        assert {f.status for f in found.values()} == {"unknown"}, probe
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_endpoint_that_misbehaves(way, tmp_path):
+    found = looked(way, "network.endpoints", "http", tmp_path)
+    down, denied = found["endpoint.down"], found["endpoint.denied"]
+    if way in AWAY or way == "error 500":
+        assert down.on
+        assert not denied.on
+    elif way == "login":
+        assert denied.on
+    else:
+        assert (down.status, denied.status) == ("unknown", "unknown")
+
+
+@pytest.mark.parametrize("way", [*WAYS[:6], "refuse", WAYS[7]])
+def test_a_way_to_a_port_that_misbehaves(way, tmp_path):
+    found = looked(way, "network.reach", "network", tmp_path)
+    assert found["network.port_refused"].on == (way == "refuse")
+    assert found["network.certificate_bad"].on == (way == "bad certificate")
+    assert not found["network.name_unresolved"].on
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_data_in_a_store_that_misbehaves(way, tmp_path):
+    with hostile.server(way, tmp_path) as port:
+        site = {
+            "source": {
+                "s3": sites(way, port)["s3"],
+                "files": {"data": {"d": {"path": "s3://b/p", "fresh_within": "1h"}}},
+            }
+        }
+        found = run_probe(site, "data.freshness")
+    assert {f.status for f in found} == {"unknown"}
+    assert not [f.reason for f in found if "crashed" in f.reason or SECRET in f.reason]
+
+
+@pytest.mark.parametrize("way", ["hang", "refuse", "noise"])
+def test_a_pipeline_whose_every_system_is_away_is_not_called_healthy(way, tmp_path):
+    with hostile.server(way, tmp_path) as port:
+        diagnosis = investigate({"source": sites(way, port)}, "pipeline-failure")
+    assert diagnosis.seconds < 20
+    assert diagnosis.none_of_these < 0.5
+    assert SECRET not in repr(diagnosis)
+
+
 @pytest.mark.parametrize("way", ["hang", "refuse", "noise"])
 def test_a_site_whose_every_system_is_away_is_no_cause_of_confidence_in_nothing(way, tmp_path):
     with hostile.server(way, tmp_path) as port:
@@ -82,5 +144,6 @@ def test_a_site_whose_every_system_is_away_is_no_cause_of_confidence_in_nothing(
         checks = doctor({"source": sites(way, port)})
     assert diagnosis.none_of_these < 0.1, "a system that does not answer is not healthy"
     assert diagnosis.seconds < 20
-    assert not [check for check in checks if check.ok]
+    ports = "network orders"  # a port that takes connections is all that is asked of it
+    assert not [check for check in checks if check.ok and check.what != ports]
     assert SECRET not in repr(diagnosis) + repr(checks)

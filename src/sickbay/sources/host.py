@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import psutil
 
@@ -41,6 +42,16 @@ class Room:
     total: int
     free: int
     inodes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A path of the site as a place to write: what mount and mode tell without a write."""
+
+    name: str
+    path: Path
+    state: Literal["ok", "read-only", "missing", "broken", "hidden"]
+    detail: str = ""
 
 
 def processes(*parts: str) -> list[Process]:
@@ -90,6 +101,10 @@ class Host:
             found.append(Room(path, given.f_frsize * given.f_blocks, given.f_frsize * given.f_bavail, inodes))
         return found
 
+    def volumes(self) -> list[Volume]:
+        """Return for each path of the site whether it can be written by somebody; nothing is written."""
+        return [_volume(name, path) for name, path in self.paths.items()]
+
     def check(self) -> list[Check]:
         """Return that processes can be listed, and whether the paths are there."""
         checks = [Check("host processes", True, f"{len(psutil.pids())} processes")]
@@ -99,3 +114,18 @@ class Host:
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+
+def _volume(name: str, path: Path) -> Volume:
+    try:
+        mode = path.stat().st_mode
+        given = os.statvfs(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return Volume(name, path, "missing", error.strerror or "")
+        return Volume(name, path, "hidden" if error.errno == errno.EACCES else "broken", error.strerror or "")
+    if given.f_flag & os.ST_RDONLY:
+        return Volume(name, path, "read-only", "mounted read-only")
+    if not mode & 0o222:
+        return Volume(name, path, "read-only", "nobody may write, by its mode")
+    return Volume(name, path, "ok")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 State = Literal["answered", "refused", "timed out", "closed", "unresolved", "certificate", "unreachable"]
 CONNECT_SECONDS, LARGEST = 3.0, 2_000_000
+CONNECTING = "no connection came about"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,9 @@ class Http:
                     said, "answered", time.monotonic() - began, answer.status_code, text,
                     answer.headers.get("content-type", ""), answer.headers.get("location", ""), cut=cut,
                 )  # fmt: skip
-        except httpx.TimeoutException:
-            return Reply(said, "timed out", time.monotonic() - began)
+        except httpx.TimeoutException as error:
+            stage = CONNECTING if isinstance(error, httpx.ConnectTimeout) else ""
+            return Reply(said, "timed out", time.monotonic() - began, detail=stage)
         except httpx.HTTPError as error:
             return Reply(said, _state(error), time.monotonic() - began, detail=str(error)[:300])
 

@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, Self
 
 from sickbay.errors import SiteFileError
@@ -47,6 +48,15 @@ class Tried:
         """The call and its outcome, in words."""
         more = f" ({self.code})" if self.code else ""
         return f"{self.what}: {self.state}{more}"
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object of a bucket; ``modified`` carries its zone."""
+
+    key: str
+    size: int
+    modified: datetime
 
 
 @source("s3")
@@ -124,6 +134,21 @@ class S3:
         if tried.state == "ok":
             self._try("delete", lambda: self._client.delete_object(Bucket=self.bucket, Key=key))
         return tried
+
+    def objects(self, bucket: str, prefix: str, most: int = 5000) -> tuple[Tried, list[Object]]:
+        """List the objects below a prefix, at most ``most``, with what came of it."""
+        found: list[Object] = []
+
+        def read() -> None:
+            asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": 1000}
+            while len(found) < most:
+                listing = _listed(self._client.list_objects_v2(**asked))
+                found.extend(Object(e["Key"], e["Size"], e["LastModified"]) for e in listing.get("Contents", []))
+                if not listing.get("IsTruncated"):
+                    return
+                asked["ContinuationToken"] = listing["NextContinuationToken"]
+
+        return self._try("list", read), found
 
     def check(self) -> list[Check]:
         """Return what the credentials may do."""

@@ -27,12 +27,7 @@ def read(context: Context, name: str, shape: type[S]) -> S:
     site = context.site
     values: dict[str, Any] = {}
     for key, value in site.source.get(name, {}).items():
-        if isinstance(value, str):
-            found = resolve(value, site.base, context.environ, key=f"source.{name}.{key}")
-            value = found.text
-            if found.secret and key in SECRETS:
-                remember(value)
-        values[key] = value
+        values[key] = _resolved(context, f"source.{name}", key, value)
     try:
         return shape.model_validate(values)
     except ValidationError as error:
@@ -43,3 +38,15 @@ def read(context: Context, name: str, shape: type[S]) -> S:
             hint = nearest(key, shape.model_fields) or f"keys known there: {known}"
             raise SiteFileError(f"{site.file}: unknown key 'source.{name}.{key}'", hint=hint) from None
         raise SiteFileError(f"{site.file}: 'source.{name}.{key}': {first['msg']}", hint=f"keys: {known}") from None
+
+
+def _resolved(context: Context, place: str, key: str, value: Any) -> Any:
+    """Return a value with ``env:`` and ``file:`` followed, also inside tables; secrets are noted."""
+    if isinstance(value, dict):
+        return {name: _resolved(context, f"{place}.{key}", name, item) for name, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    found = resolve(value, context.site.base, context.environ, key=f"{place}.{key}")
+    if found.secret and key in SECRETS:
+        remember(found.text)
+    return found.text

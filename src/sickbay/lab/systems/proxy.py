@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Literal
 
-Mode = Literal["pass", "hang", "refuse", "slow"]
+Mode = Literal["pass", "hang", "refuse", "slow", "drop"]
 CHUNK = 64 * 1024
 
 
@@ -17,7 +17,8 @@ class Proxy:
     """Forwards ``127.0.0.1:port`` to ``target``. ``mode`` may change at any time, and concerns open connections too.
 
     ``hang``: connections are taken and kept, nothing is forwarded. ``refuse``: nobody listens, and open connections are
-    reset. ``slow``: every chunk waits ``delay`` seconds.
+    reset. ``slow``: every chunk waits ``delay`` seconds. ``drop``: no attempt to connect is answered, as where no route
+    leads (the listener's queue is full and nobody takes from it), and open connections are reset.
     """
 
     def __init__(self, port: int, target: int, *, delay: float = 0.0) -> None:
@@ -27,6 +28,7 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self._closed = False
+        self._queue: list[socket.socket] = []
         self._listen()
 
     @property
@@ -37,9 +39,14 @@ class Proxy:
     def set(self, mode: Mode, *, delay: float = 0.0) -> None:
         """Change what the line does."""
         self._mode, self.delay = mode, delay
-        if mode == "refuse":
+        for held in self._queue:
+            held.close()
+        self._queue.clear()
+        if mode in ("refuse", "drop"):
             self._stop_listening()
             self._reset()
+            if mode == "drop":
+                self._fill_queue()
         elif self._listener is None:
             self._listen()
         if mode == "pass":
@@ -48,6 +55,8 @@ class Proxy:
     def close(self) -> None:
         """Stop for good."""
         self._closed = True
+        for held in self._queue:
+            held.close()
         self._stop_listening()
         self._reset()
 
@@ -58,6 +67,20 @@ class Proxy:
         listener.listen(128)
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def _fill_queue(self) -> None:
+        """Listen with the shortest queue there is, and fill it: Linux then drops what asks to connect."""
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        listener.listen(0)
+        self._queue.append(listener)
+        for _ in range(4):
+            caller = socket.socket()
+            caller.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                caller.connect(("127.0.0.1", self.port))
+            self._queue.append(caller)
 
     def _stop_listening(self) -> None:
         listener, self._listener = self._listener, None
