@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -70,19 +70,23 @@ def of_text(text: str) -> Match | None:
     return None
 
 
-def of_log(lines: Iterable[LogLine]) -> Match | None:
-    """Return what a task's log speaks for: the last chain in it, else its last telling line."""
+def of_log(lines: Iterable[LogLine], known: Collection[str] = ()) -> Match | None:
+    """Return what a task's log speaks for: the last chain in it, else its last telling line.
+
+    ``known``: lines that a good run wrote too, and which therefore tell of no failure.
+    """
     kept = list(lines)
     for line in reversed(kept):
         found = of_chain(line.raised) if line.raised else None
         if found is not None:
             return found
     written = traceback_chain("\n".join(line.text for line in kept))  # of a process that the task started
-    found = of_chain(written) if written else None
+    usual = bool(written) and any(line.endswith(said(written[-1])) for line in known)
+    found = of_chain(written) if written and not usual else None
     if found is not None:
         return found
     for line in reversed(kept):
-        if not line.raised and line.level in ("", "warning", "error", "critical"):
+        if not line.raised and line.text not in known and line.level in ("", "warning", "error", "critical"):
             found = of_text(line.text)
             if found is not None:
                 return found
