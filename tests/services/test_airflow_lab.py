@@ -17,6 +17,7 @@ from sickbay.lab.systems.nightly import DAGS, NIGHTLY, NIGHTS, RETRAIN
 from sickbay.lab.systems.pipeline import night_zone
 from sickbay.registry import FAULTS
 from tests.services import nights
+from tests.services.looks import looked
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 
@@ -92,9 +93,10 @@ def test_a_healthy_night_succeeds_and_leaves_its_partition(lab, viewer):
 
 
 @pytest.mark.parametrize("fault", HARMFUL if os.environ.get("SICKBAY_FAULTS") == "all" else HERE)
-def test_a_fault_makes_the_state_it_claims_and_heals(lab, viewer, fault):
+def test_a_fault_makes_the_state_it_claims_is_found_and_heals(lab, viewer, fault):
     with broken(lab, fault):
         nights.check(viewer, fault)
+        looked(lab, fault)
 
 
 @pytest.mark.parametrize("fault", HARMLESS)
@@ -103,6 +105,7 @@ def test_a_harmless_change_leaves_a_good_night(lab, viewer, fault):
         assert system.state == "success"
         if fault == "fail_rates_api_once":
             assert viewer.tasks()["extract_rates"]["try_number"] == 2
+        looked(lab, fault)
 
 
 def test_every_fault_has_a_state_to_be_checked():

@@ -95,6 +95,8 @@ def fill_disk(system: Pipeline, *, seed: int, strength: float) -> Iterator[None]
 @fault(produces="resource-exhaustion", system="pipeline")
 def limit_task_memory(system: Pipeline, *, seed: int, strength: float) -> Iterator[None]:
     """Lets the day's orders grow a hundredfold while the workers may use no more memory than before."""
+    if not hasattr(psutil.Process, "rlimit"):
+        raise UserError("the memory of running workers cannot be limited here", hint="it needs Linux")
     workers = system.flow.servers["scheduler"].family()[1:]
     day = system.day
     system.begin()
