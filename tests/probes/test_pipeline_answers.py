@@ -227,7 +227,7 @@ def test_packages_and_code_are_dated_by_their_files(tmp_path):
     (tmp_path / "dags" / "etl.py").write_text("x = 1")
     for minutes, on in ((0.2, True), (60, False)):
         at = (NOW - timedelta(minutes=minutes)).timestamp()
-        for path in (tmp_path / "dags" / "etl.py", tmp_path / "site" / "numpy-2.4.dist-info"):
+        for path in (tmp_path / "dags" / "etl.py", tmp_path / "site" / "numpy-2.4.dist-info", tmp_path / "site"):
             os.utime(path, (at, at))
         found = see("since.changes", code=str(tmp_path / "dags"), packages=str(tmp_path / "site"))
         assert found["since.code_changed"].on == on

@@ -11,6 +11,9 @@ from importlib import resources
 
 from sickbay.sources.airflow_records import LogLine, Raised, traceback_chain
 
+TELLING = 2.0
+"""Weight of a signature that needs no second opinion from the exceptions around it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -48,13 +51,16 @@ def catalogue() -> tuple[Signature, ...]:
 
 
 def of_chain(chain: Sequence[Raised]) -> Match | None:
-    """Return what a chain speaks for: its root cause decides, else the link outside it, and so on."""
+    """Return what a chain speaks for: its root cause decides; where that says little, the first link that says more."""
     files = "\n".join(frame[0] for link in chain for frame in link.frames)
     types = {link.type for link in chain}
-    for link in reversed(chain):
-        for one in catalogue():
-            if one.types and link.type in one.types and _fits(one, link.value, files, types):
-                return Match(one, said(link))
+    matches = [
+        Match(one, said(link))
+        for link in reversed(chain)
+        if (one := next((s for s in catalogue() if link.type in s.types and _fits(s, link.value, files, types)), None))
+    ]
+    if matches:
+        return next((match for match in matches if match.signature.weight >= TELLING), matches[0])
     for link in reversed(chain):
         found = of_text(link.value)
         if found is not None:
