@@ -96,6 +96,8 @@ class Airflow:
         """Start parts, all when none is named, and do not wait for them."""
         program = environment("airflow") / "bin" / "airflow"
         for part in parts or PARTS:
+            if part in self.servers:
+                self.servers[part].stop()  # also one that ended: what held on to it is let go
             self.servers[part] = launch(
                 f"airflow {part}", self.run_as([program, *PARTS[part]], self.home),
                 log=self.directory / f"airflow-{part}.log", cwd=self.home, environ=self.environ,
