@@ -65,6 +65,16 @@ def test_the_traceback_of_a_process_that_the_task_started_is_read():
     assert failures.of_log(lines).signature.id == "import-failed"
 
 
+def test_what_a_good_run_writes_too_is_no_failure():
+    lines = [LogLine(line, "error") for line in CHILD.splitlines()]
+    known = ["ImportError: cannot import name 'field_validator' from 'pydantic'"]
+    assert failures.of_log(lines, known) is None
+    assert (
+        failures.of_log([LogLine("curl: (6) Could not resolve host: x")], ["curl: (6) Could not resolve host: x"])
+        is None
+    )
+
+
 def test_a_chain_in_text_is_read_from_the_outermost_to_the_root():
     text = (
         "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'\n\n"

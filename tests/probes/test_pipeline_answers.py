@@ -8,6 +8,7 @@ import pytest
 
 from sickbay.errors import SiteFileError
 from sickbay.investigation import run_probe
+from sickbay.probes import failures, task
 from sickbay.probes.deadline import next_deadline
 from tests.sources import replay
 
@@ -82,6 +83,42 @@ def test_a_task_that_took_too_long_is_told_by_where_it_hung():
     assert not inside["task.timed_out"].on
 
 
+BY_TOPIC = {one.speaks_for: one for one in reversed(failures.catalogue()) if "chain" in one.example}
+
+
+@pytest.mark.parametrize("topic", sorted(task.SAID))
+def test_each_kind_of_error_switches_its_finding_on_and_the_others_off(topic):
+    def change(answers):
+        example = BY_TOPIC[topic].example
+        frames = [{"filename": example.get("files", "/opt/airflow/dags/etl.py"), "lineno": 3, "name": "f"}]
+        links = [link.partition(": ") for link in example["chain"].split(" <- ")]
+        chain = [{"exc_type": kind, "exc_value": value, "frames": frames} for kind, _, value in links]
+        next(line for line in log(answers)["content"] if line.get("error_detail"))["error_detail"] = chain
+
+    found = see("task.error", change)
+    assert [name for name, finding in found.items() if finding.on] == [f"task.{topic}"]
+    assert {finding.status for finding in found.values()} == {"measured"}
+
+
+@pytest.mark.parametrize(
+    ("line", "event", "finding"),
+    [({"level": "critical", "event": "Process terminated by signal.", "signal": -9, "signal_name": "SIGKILL"}, "failed",
+      "task.killed"), (None, "heartbeat timeout", "task.heartbeat_lost")],
+)  # fmt: skip
+def test_the_ends_of_a_process_shut_each_other_out(line, event, finding):
+    def change(answers):
+        kept = [row for row in log(answers)["content"] if not row.get("error_detail")]
+        log(answers)["content"] = [*kept, *([line] if line else [])]
+        row = {"when": "2026-11-25T19:45:55Z", "event": event, "dag_id": "daily_etl", "task_id": "validate"}
+        row |= {"run_id": "t1795635942_module", "owner": None, "extra": ""}
+        answers["/api/v2/eventLogs?limit=60&order_by=-when&dag_id=daily_etl"]["event_logs"].insert(0, row)
+
+    found = see("task.process", change)
+    assert [name for name, f in found.items() if f.on] == [finding]
+    assert not [f for f in see("task.error", change).values() if f.on]
+    assert not [f for f in see("task.process").values() if f.on]
+
+
 def test_an_error_that_nobody_knows_speaks_only_against_what_is_well_known():
     def change(answers):
         detail = next(line for line in log(answers)["content"] if line.get("error_detail"))["error_detail"]
@@ -112,8 +149,8 @@ def test_a_file_that_does_not_import_says_why(last, finding):
 
 def under_way(answers, minutes):
     runs(answers)[0].update(state="running", end_date=None, start_date=(NOW - timedelta(minutes=minutes)).isoformat())
-    for task in tasks(answers):
-        task.update(state="running" if task["state"] == "failed" else None, try_number=1, end_date=None)
+    for one in tasks(answers):
+        one.update(state="running" if one["state"] == "failed" else None, try_number=1, end_date=None)
 
 
 def test_a_run_that_takes_far_longer_than_any_before_is_stuck():
@@ -130,7 +167,7 @@ def test_a_run_that_is_under_way_is_neither_delivered_nor_failed():
 
     found = see("pipeline.runs", change)
     assert not found["pipeline.not_delivered"].on
-    assert found["pipeline.task_failed"].status == "unknown"
+    assert not found["pipeline.task_failed"].on
 
 
 def test_a_failed_try_that_will_be_repeated_is_looked_at():
@@ -170,7 +207,7 @@ def test_a_new_version_of_the_structure_is_a_change():
 def test_an_edited_variable_weighs_more_when_the_code_names_it():
     def change(answers, key="limit"):
         row = {
-            "when": "2026-11-25T19:45:39Z",
+            "when": "2026-11-25T19:45:50Z",
             "event": "patch_variable",
             "owner": "ann",
             "extra": f'{{"key": "{key}"}}',
@@ -187,15 +224,13 @@ def test_packages_and_code_are_dated_by_their_files(tmp_path):
     (tmp_path / "site" / "numpy-2.4.dist-info").mkdir(parents=True)
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "etl.py").write_text("x = 1")
-    later = datetime.now(UTC)
-    for now, on in ((later, True), (NOW, True)):
-        found = see("since.changes", now=now, code=str(tmp_path / "dags"), packages=str(tmp_path / "site"))
-        # the files are of today; the recorded good run lies before or after that by the clock of this machine
-        fresh = datetime.fromtimestamp((tmp_path / "dags").stat().st_mtime, UTC) > datetime(
-            2026, 11, 25, 19, 45, 40, tzinfo=UTC
-        )
-        assert found["since.code_changed"].on == (on and fresh)
-        assert found["since.packages_changed"].on == (on and fresh)
+    for minutes, on in ((0.2, True), (60, False)):
+        at = (NOW - timedelta(minutes=minutes)).timestamp()
+        for path in (tmp_path / "dags" / "etl.py", tmp_path / "site" / "numpy-2.4.dist-info", tmp_path / "site"):
+            os.utime(path, (at, at))
+        found = see("since.changes", code=str(tmp_path / "dags"), packages=str(tmp_path / "site"))
+        assert found["since.code_changed"].on == on
+        assert found["since.packages_changed"].on == on
 
 
 def test_the_time_to_spare_is_what_a_rerun_leaves():

@@ -171,7 +171,7 @@ def _passing(airflow: Airflow, seen: night.Night) -> bool:
     if seen.culprit is None:
         return False
     try:
-        match = failures.of_log(night.log(airflow))
+        match = failures.of_log(night.log(airflow), frozenset(night.good_lines(airflow, seen)))
     except SourceError:
         return False
     return match is not None and match.signature.speaks_for in PASSING

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 from sickbay.sources.airflow_records import LogLine, Raised, traceback_chain
+
+TELLING = 2.0
+"""Weight of a signature that needs no second opinion from the exceptions around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,16 @@ def catalogue() -> tuple[Signature, ...]:
 
 
 def of_chain(chain: Sequence[Raised]) -> Match | None:
-    """Return what a chain speaks for: its root cause decides, else the link outside it, and so on."""
+    """Return what a chain speaks for: its root cause decides; where that says little, the first link that says more."""
     files = "\n".join(frame[0] for link in chain for frame in link.frames)
     types = {link.type for link in chain}
-    for link in reversed(chain):
-        for one in catalogue():
-            if one.types and link.type in one.types and _fits(one, link.value, files, types):
-                return Match(one, said(link))
+    matches = [
+        Match(one, said(link))
+        for link in reversed(chain)
+        if (one := next((s for s in catalogue() if link.type in s.types and _fits(s, link.value, files, types)), None))
+    ]
+    if matches:
+        return next((match for match in matches if match.signature.weight >= TELLING), matches[0])
     for link in reversed(chain):
         found = of_text(link.value)
         if found is not None:
@@ -70,19 +76,23 @@ def of_text(text: str) -> Match | None:
     return None
 
 
-def of_log(lines: Iterable[LogLine]) -> Match | None:
-    """Return what a task's log speaks for: the last chain in it, else its last telling line."""
+def of_log(lines: Iterable[LogLine], known: Collection[str] = ()) -> Match | None:
+    """Return what a task's log speaks for: the last chain in it, else its last telling line.
+
+    ``known``: lines that a good run wrote too, and which therefore tell of no failure.
+    """
     kept = list(lines)
     for line in reversed(kept):
         found = of_chain(line.raised) if line.raised else None
         if found is not None:
             return found
     written = traceback_chain("\n".join(line.text for line in kept))  # of a process that the task started
-    found = of_chain(written) if written else None
+    usual = bool(written) and any(line.endswith(said(written[-1])) for line in known)
+    found = of_chain(written) if written and not usual else None
     if found is not None:
         return found
     for line in reversed(kept):
-        if not line.raised and line.level in ("", "warning", "error", "critical"):
+        if not line.raised and line.text not in known and line.level in ("", "warning", "error", "critical"):
             found = of_text(line.text)
             if found is not None:
                 return found

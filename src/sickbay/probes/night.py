@@ -91,6 +91,20 @@ def log(airflow: Airflow) -> list[LogLine]:
     return airflow.log(night.culprit, night.attempt)
 
 
+def good_lines(airflow: Airflow, night: Night) -> list[str]:
+    """Return the lines that the culprit wrote in the last good run; empty where they are not kept."""
+    culprit, good = night.culprit, night.focus.good if night.focus else None
+    if culprit is None or good is None:
+        return []
+    try:
+        same = [
+            task for task in airflow.tasks(good.dag, good.id) if (task.id, task.index) == (culprit.id, culprit.index)
+        ]
+        return [line.text for line in airflow.log(same[0], max(1, same[0].tries))] if same else []
+    except SourceError:
+        return []
+
+
 def good_tasks(airflow: Airflow, night: Night, most: int = 5) -> list[tuple[Run, list[Task]]]:
     """Return the tasks of the last good runs of the pipeline looked at."""
     if night.focus is None:

@@ -17,6 +17,9 @@ from sickbay.terms.finding import Finding, FindingKind, measured, unknown
 SURE, CLEAR, LIKELY = 4.2, 3.0, 1.8
 """Log ratios of what was seen plainly, of what is hardly anything else, and of what is likelier than not."""
 
+WAITING = 5.0
+"""Seconds after which a task that is ready and not started is no mere pause of the scheduler."""
+
 NOT_DELIVERED = FindingKind(
     "pipeline.not_delivered", says="A pipeline's last run failed, hangs, or never started.", leak=0.02
 )
@@ -64,9 +67,10 @@ def _undelivered(airflow: Airflow, seen: Night, focus: Pipeline) -> float:
     beating = {part.name: part.status for part in parts(body)} if isinstance(body, dict) else {}
     if beating.get("scheduler") == "unhealthy":
         return CLEAR
-    waiting = any(task.state == "scheduled" for task in seen.tasks)
-    times = night.slowness(focus.runs, seen.now)
-    return 0.0 if waiting or times > 1.5 else -CLEAR
+    waits = [(seen.now - t.scheduled).total_seconds() for t in seen.tasks if t.state == "scheduled" and t.scheduled]
+    if max(waits, default=0.0) > WAITING:
+        return 0.7
+    return 0.0 if waits or night.slowness(focus.runs, seen.now) > 1.5 else -CLEAR
 
 
 def _told(focus: Pipeline) -> str:
@@ -94,7 +98,8 @@ def _failed(seen: Night) -> Finding:
     culprit, focus = seen.culprit, seen.focus
     if culprit is None:
         if focus is not None and focus.state in ("active", "stuck"):
-            return unknown(TASK_FAILED, "no data: the run is under way, and none of its tasks has failed so far")
+            says = "The run is under way, and none of its tasks has failed so far."
+            return measured(TASK_FAILED, -1.0, statistic=0.0, says=says)
         failing = focus is not None and focus.state == "failing"
         says = "The run failed, and none of its tasks did." if failing else "No task failed."
         return measured(TASK_FAILED, -LIKELY, statistic=0.0, says=says)
@@ -146,13 +151,13 @@ def _clock(when: datetime | None) -> str:
 
 
 SILENT = FindingKind("pipeline.server_silent", says="Airflow's server does not answer.", leak=0.02)
-SCHEDULER = FindingKind("pipeline.scheduler_silent", says="The scheduler gives no heartbeat.", leak=0.01)
+SCHEDULER = FindingKind("pipeline.scheduler_silent", says="The scheduler gives no heartbeat.", leak=0.005)
 PROCESSOR = FindingKind("pipeline.dag_processor_silent", says="Nothing reads the pipelines' files any more.", leak=0.01)
 METADATA = FindingKind("pipeline.metadata_away", says="Airflow cannot reach its own database.", leak=0.01)
 PARTS = {"scheduler": SCHEDULER, "dag_processor": PROCESSOR, "metadatabase": METADATA}
 
 
-@probe(findings=[SILENT, *PARTS.values()], seconds=0.2, deadline=12)
+@probe(findings=[SILENT, *PARTS.values()], seconds=0.2, deadline=20)
 def health(airflow: Airflow) -> Iterable[Finding]:
     """Reads the body of Airflow's health page: its status is 200 also when every part is dead."""
     reply = airflow.health()

@@ -58,7 +58,7 @@ def _listed(broken: Sequence[BrokenFile]) -> Rows:
 
 
 FULL = FindingKind(
-    "pool.full", says="Every slot of a pool is taken while tasks wait for one.", leak=0.02, unit="share taken"
+    "pool.full", says="Every slot of a pool is taken while tasks wait for one.", leak=0.005, unit="share taken"
 )
 WAITS = FindingKind("pool.tasks_wait", says="Tasks wait far longer than usual for their start.", leak=0.03, unit="s")
 PATIENCE = 15.0

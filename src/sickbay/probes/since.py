@@ -134,14 +134,11 @@ def _packages(airflow: Airflow, since: datetime) -> Iterable[Finding | Change]:
         yield unknown(PACKAGES, f"unreachable: {place} is not there or may not be read")
         return
     if place.is_dir():
-        kept = (
-            sorted(place.rglob("*.dist-info"))[:MOST]
-            if not list(place.glob("*.dist-info"))
-            else list(place.glob("*.dist-info"))
-        )
+        kept = list(place.glob("*.dist-info")) or sorted(place.rglob("*.dist-info"))[:MOST]
         dated = [(path.name.removesuffix(".dist-info"), _at(path)) for path in kept]
+        touched = [(path.name, _at(path)) for path in {path.parent for path in kept}]
     else:
-        dated = [(place.name, _at(place))]
+        dated, touched = [(place.name, _at(place))], []
     newer = sorted([(name, at) for name, at in dated if at > since], key=lambda pair: pair[1])
     for name, at in newer[:10]:
         yield Change("deploy", at, f"package {name}")
@@ -151,6 +148,10 @@ def _packages(airflow: Airflow, since: datetime) -> Iterable[Finding | Change]:
     if newer:
         says = f"{', '.join(name for name, _ in newer[:5])} came after the last good run."
         yield measured(PACKAGES, SURE, statistic=float(len(newer)), says=says, evidence=evidence)
+    elif gone := [at for _, at in touched if at > since]:
+        says = f"Packages were added or taken away at {max(gone):%m-%d %H:%M} UTC, after the last good run."
+        yield Change("deploy", max(gone), "packages added or taken away")
+        yield measured(PACKAGES, LIKELY, statistic=1.0, says=says)
     else:
         yield measured(
             PACKAGES, -CLEAR, statistic=0.0, says=f"None of {len(dated)} packages is newer than the last good run."

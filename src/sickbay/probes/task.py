@@ -53,8 +53,9 @@ def error(airflow: Airflow) -> Iterable[Finding]:
     lines = night.log(airflow)
     if not lines:
         raise SourceError(f"no data: try {seen.attempt} of {seen.culprit.id} left no log")
-    match = failures.of_log(lines)
-    evidence = Evidence({"task": seen.culprit.id, "try": seen.attempt}, _exhibits(airflow, seen, lines, match))
+    before = night.good_lines(airflow, seen)
+    match = failures.of_log(lines, frozenset(before))
+    evidence = Evidence({"task": seen.culprit.id, "try": seen.attempt}, _exhibits(before, lines, match))
     at = failures.place(_chain(lines))
     where = f" ({seen.culprit.id}, {at})" if at else f" ({seen.culprit.id})"
     if match is None or match.signature.speaks_for not in SAID:
@@ -94,9 +95,7 @@ def _chain(lines: Sequence[LogLine]) -> Sequence[Raised]:
     return next((line.raised for line in reversed(lines) if line.raised), ())
 
 
-def _exhibits(
-    airflow: Airflow, seen: night.Night, lines: Sequence[LogLine], match: Match | None
-) -> list[Rows | LogLines]:
+def _exhibits(before: Sequence[str], lines: Sequence[LogLine], match: Match | None) -> list[Rows | LogLines]:
     found: list[Rows | LogLines] = []
     chain = _chain(lines)
     if chain:
@@ -105,23 +104,10 @@ def _exhibits(
     loud = [f"{line.level.upper()} {line.text}" for line in lines if line.level in ("warning", "error", "critical")]
     if loud:
         found.append(LogLines(tuple(loud[-6:]), f"{match.signature.id}" if match else "its loudest lines"))
-    news = _news(airflow, seen, lines)
+    news = templates.news(before, [line.text for line in lines])
     if news:
         found.append(LogLines(tuple(news), "lines of a kind that its last good run did not have"))
     return found
-
-
-def _news(airflow: Airflow, seen: night.Night, lines: Sequence[LogLine]) -> list[str]:
-    """Return lines that the same task did not write in its last good run; empty where that cannot be told."""
-    culprit, good = seen.culprit, seen.focus.good if seen.focus else None
-    if culprit is None or good is None:
-        return []
-    try:
-        before = [task for task in airflow.tasks(good.dag, good.id) if task.id == culprit.id]
-        old = airflow.log(before[0], max(1, before[0].tries)) if before else []
-    except SourceError:
-        return []
-    return templates.news([line.text for line in old], [line.text for line in lines])
 
 
 KILLED = FindingKind("task.killed", says="The task's process was killed from outside.", leak=0.01)
@@ -145,7 +131,7 @@ def process(airflow: Airflow) -> Iterable[Finding]:
     told = [event.what for event in events]
     lines = night.log(airflow)
     tells = [line for line in lines if line.signal or line.exit_code is not None]
-    text = failures.of_log([line for line in lines if not line.raised])
+    text = failures.of_log([line for line in lines if not line.raised], frozenset(night.good_lines(airflow, seen)))
     killed = [line for line in tells if line.signal in ("SIGKILL", "SIGTERM") or line.exit_code in (137, -9, 143)]
     by_text = text is not None and text.signature.speaks_for == "killed"
     says = killed[-1].text if killed else text.said if text and by_text else ""

@@ -95,6 +95,8 @@ def fill_disk(system: Pipeline, *, seed: int, strength: float) -> Iterator[None]
 @fault(produces="resource-exhaustion", system="pipeline")
 def limit_task_memory(system: Pipeline, *, seed: int, strength: float) -> Iterator[None]:
     """Lets the day's orders grow a hundredfold while the workers may use no more memory than before."""
+    if not hasattr(psutil.Process, "rlimit"):
+        raise UserError("the memory of running workers cannot be limited here", hint="it needs Linux")
     workers = system.flow.servers["scheduler"].family()[1:]
     day = system.day
     system.begin()
@@ -118,7 +120,7 @@ def hold_pool_slots(system: Pipeline, *, seed: int, strength: float) -> Iterator
     wait_until(lambda: _states(system, RELOAD, run, "reload").count("running") == 2, 90, "the reload holding the pool")
 
     def undo() -> None:
-        flow.ask(f"/dags/{RELOAD}/dagRuns/{run}", {"state": "failed"}, method="PATCH")
+        system.give_up(RELOAD, run)
         wait_until(lambda: not _children(system, RELOAD, run), 60, "the reload ending")
         airflow_past.forget(home, RELOAD, run)
 

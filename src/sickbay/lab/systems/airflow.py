@@ -12,6 +12,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,8 @@ class Airflow:
         """Start parts, all when none is named, and do not wait for them."""
         program = environment("airflow") / "bin" / "airflow"
         for part in parts or PARTS:
+            if part in self.servers:
+                self.servers[part].stop()  # also one that ended: what held on to it is let go
             self.servers[part] = launch(
                 f"airflow {part}", self.run_as([program, *PARTS[part]], self.home),
                 log=self.directory / f"airflow-{part}.log", cwd=self.home, environ=self.environ,
@@ -113,9 +116,9 @@ class Airflow:
         return False
 
     def stop(self) -> None:
-        """Stop all parts."""
-        for server in reversed(self.servers.values()):
-            server.stop()
+        """Stop all parts, at once."""
+        with ThreadPoolExecutor(len(PARTS)) as pool:
+            list(pool.map(Server.stop, self.servers.values()))
         self.servers.clear()
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None, *, method: str = "") -> Any:

@@ -63,6 +63,13 @@ def tasks(home: Path, dag: str, run: str) -> dict[str, str]:
         return {task: state or "" for task, state in found}
 
 
+def heartbeat(home: Path) -> datetime:
+    """Return when a scheduler last gave a sign of life."""
+    with opened(home) as con:
+        found = con.execute("SELECT max(latest_heartbeat) FROM job WHERE job_type = 'SchedulerJob'").fetchone()[0]
+    return _time(found) if found else datetime.min.replace(tzinfo=UTC)
+
+
 def plan(home: Path, dag: str, at: datetime) -> None:
     """Let the scheduler's next run of a DAG be the one of ``at``."""
     time = stored(at)

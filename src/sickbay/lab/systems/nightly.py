@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from sickbay.lab.systems import airflow, airflow_past, machine, postgres, rates_server
@@ -114,10 +115,28 @@ class Pipeline:
         return self.state in ("success", "failed")
 
     def forget_night(self) -> None:
-        """Take last night's run back, and what it loaded."""
+        """Take last night's run back, and what it loaded; one that has not ended is given up first."""
+        if self.state in ("queued", "running"):
+            self.give_up(NIGHTLY, self.run)
         airflow_past.forget(self.flow.home, NIGHTLY, self.run)
         shutil.rmtree(self.worker.outside(self.warehouse) / "orders" / f"date={self.day}", ignore_errors=True)
         shutil.rmtree(self.worker.outside(self.staging) / self.day, ignore_errors=True)
+
+    def give_up(self, dag: str, run: str) -> None:
+        """Mark a run as failed, as an administrator does, and wait until the scheduler has let go of it.
+
+        A scheduler that finds a run gone which it is working on ends with an error.
+        """
+        began = datetime.now(UTC)
+        self.flow.ask(f"/dags/{dag}/dagRuns/{quote(run)}", {"state": "failed"}, method="PATCH")
+        scheduler = self.flow.servers["scheduler"]
+
+        def let_go() -> bool:
+            working = set(airflow_past.tasks(self.flow.home, dag, run).values()) & {"running", "queued"}
+            beat = airflow_past.heartbeat(self.flow.home)
+            return not scheduler.running() or (not working and beat > began + timedelta(seconds=1))
+
+        wait_until(let_go, 60, f"the end of {run}")
 
     def begin(self) -> None:
         """Note that something is about to be changed: the audit log from here on is taken back by healing."""
@@ -125,6 +144,8 @@ class Pipeline:
 
     def wait_healthy(self, seconds: float = 240) -> None:
         """Wait until everything answers, and run the night again if it did not succeed."""
+        if not self.flow.servers["scheduler"].running():
+            self.flow.launch("scheduler")
         self.flow.wait(seconds)
         if self.state != "success":
             self.forget_night()
