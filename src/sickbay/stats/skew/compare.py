@@ -29,7 +29,7 @@ class Tables(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Rows of both sides. ``duplicated``: rows whose keys occur more than once, set aside; ``keyless``: a key is null."""
+    """Rows of both sides; ``duplicated``: keys occur more than once, set aside; ``keyless``: a key is null."""
 
     offline_rows: int
     online_rows: int

@@ -36,10 +36,10 @@ class Pairs:
     """One feature on both sides, row by row; the arrays are of one length and may be a sample.
 
     ``offline`` and ``online``: float64 with NaN for what is missing (numbers; booleans as 0 and 1; times as seconds
-    since 1970 in UTC), or objects with None (text). ``entity``: whatever tells entities apart. ``time``: seconds since 1970.
+    since 1970 in UTC), or objects with None (text). ``entity``: what tells entities apart. ``time``: in seconds too.
     ``others_offline``, ``others_online``: further features of the same rows, for columns that were swapped.
-    ``matched``, ``mismatched``: the whole tables' counts when the arrays are a sample (mismatches, or a part of them, and
-    a part of the equal pairs); left out, the arrays are everything.
+    ``matched``, ``mismatched``: the tables' counts when the arrays are a sample (mismatches, or a part of them,
+    and a part of the equal pairs); left out, the arrays are everything.
     """
 
     name: str
