@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -296,13 +297,18 @@ def _number(value: object) -> float:
         return math.nan
 
 
-def _examples(pairs: Pairs, rows: NDArray[np.int64]) -> tuple[tuple[object, object], ...]:
-    """Return five mismatching pairs; missing is None."""
-    picked = _thinned(rows, 5)
+def _examples(pairs: Pairs, rows: NDArray[np.int64]) -> tuple[tuple[Any, float | None, Any, Any], ...]:
+    """Return five mismatching pairs with their entity and time; None for what is missing."""
+    picked = _thinned(rows, 5).tolist()
+    entity, time = pairs.entity, pairs.time
     return tuple(
-        (_plain(a), _plain(b))
-        for a, b in zip(pairs.offline[picked].tolist(), pairs.online[picked].tolist(), strict=True)
-    )
+        (
+            None if entity is None else entity[i : i + 1].tolist()[0],
+            None if time is None else float(time[i]), _plain(pairs.offline[i : i + 1].tolist()[0]),
+            _plain(pairs.online[i : i + 1].tolist()[0]),
+        )
+        for i in picked
+    )  # fmt: skip
 
 
 def _plain(value: object) -> object:

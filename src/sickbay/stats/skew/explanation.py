@@ -43,7 +43,8 @@ class Explained:
 
     ``mismatch_share`` of all matched pairs with its 95 % Wilson ``interval``; NaN where no pair was there.
     ``would_separate``: observations that would tell what these data cannot. ``noise_share``: share of the pairs that
-    differ by float noise alone. ``unknown``: why nothing could be said, or empty. ``examples``: (offline, online).
+    differ by float noise alone. ``unknown``: why nothing could be said, or empty.
+    ``examples``: (entity, time in seconds, offline, online), None for what is not there.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Explained:
     noise_share: float = 0.0
     notes: tuple[str, ...] = ()
     unknown: str = ""
-    examples: tuple[tuple[Any, Any], ...] = field(default=())
+    examples: tuple[tuple[Any, float | None, Any, Any], ...] = field(default=())
 
     @property
     def leader(self) -> Explanation | None:

@@ -40,7 +40,7 @@ def propose(case: Case) -> Iterator[Fit]:
             each = np.log2(1.0 + np.maximum(1, reach))
             at = np.maximum(inside.argmax(axis=0), 0)
             # the nearest row that holds the value stands for all that are young enough
-            made = _taken(seen, at, inside.any(axis=0))
+            made = _taken(seen, at, np.asarray(inside.any(axis=0)))
             candidates = [made]
             for k in range(1, min(4, len(seen.low))):
                 young = seen.low[k] <= limit
@@ -61,7 +61,7 @@ def _limit(greatest: float, count: int) -> float:
     return min(above) if above else greatest * (1 + 1 / max(count, 1))
 
 
-def _taken(seen: lags.Lags, steps: NDArray[np.int64], where: NDArray[np.bool_]) -> Array:
+def _taken(seen: lags.Lags, steps: NDArray[np.int64], where: Array) -> Array:
     """Return the value some rows back, missing elsewhere."""
     place = seen.place.copy()
     for k in range(int(steps.max(initial=0)) + 1):
