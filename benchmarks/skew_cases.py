@@ -120,7 +120,14 @@ def concerned(w: World, share: float) -> np.ndarray:
 
 
 def rounding(w: World) -> np.ndarray:
-    options = {"money": [1, 0, -1], "ratio": [2, 3, 4], "heavy": [0, 1, 2], "reading": [0, 1, 2], "signed": [1, 0], "count": [-1]}
+    options = {
+        "money": [1, 0, -1],
+        "ratio": [2, 3, 4],
+        "heavy": [0, 1, 2],
+        "reading": [0, 1, 2],
+        "signed": [1, 0],
+        "count": [-1],
+    }
     digits = int(w.rng.choice(options[w.flavour]))
     return np.round(w.truth, digits)
 
@@ -177,7 +184,14 @@ def text(way: Callable[[str], str]) -> Callable[[World], np.ndarray]:
 
 
 def text_normalisation(w: World) -> np.ndarray:
-    ways = [str.lower, str.upper, str.title, lambda s: f" {s} ", lambda s: s.replace(" ", "  ") + " ", lambda s: s.lower().strip()]
+    ways = [
+        str.lower,
+        str.upper,
+        str.title,
+        lambda s: f" {s} ",
+        lambda s: s.replace(" ", "  ") + " ",
+        lambda s: s.lower().strip(),
+    ]
     return text(ways[int(w.rng.integers(len(ways)))])(w)
 
 
@@ -324,7 +338,9 @@ CONTROLS = ("equal", "float noise", "late rows", "noise and late rows", "nulls o
 def make(seed: int | list[int], causes: tuple[str, ...], pairs: int = PAIRS) -> Generated:
     """Return a feature with these causes (none: a healthy control), the same for the same seed."""
     rng = np.random.default_rng(seed)
-    flavours = [f for f in (*FLAVOURS, "label", "code", "time", "flag", "events") if all(f in CAUSES[c][1] for c in causes)]
+    flavours = [
+        f for f in (*FLAVOURS, "label", "code", "time", "flag", "events") if all(f in CAUSES[c][1] for c in causes)
+    ]
     if not causes:
         flavours = [*FLAVOURS, "label", "flag", "time"]
     flavour = str(rng.choice(flavours))

@@ -1,4 +1,4 @@
-"""Breaks a feature store so that serving and training differ: code, data, infrastructure; each for real, each undone."""
+"""Breaks a feature store so that serving and training differ: in code, data or infrastructure; each undone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sickbay.registry import fault
 
 
 def played(system: Features, seed: int, **what: Any) -> Iterator[None]:
-    """Play the days with a setting, and again without it; what it takes to heal the servers is done by playing."""
+    """Play the days with a setting; healing takes servers and tables back to the last healthy days."""
     system.play(Setting(seed=seed, **what))
     yield
-    system.play(Setting(seed=seed + 1))
+    system.restore()
 
 
 def draw(seed: int) -> np.random.Generator:
@@ -75,8 +75,8 @@ def cut_days_in_another_zone(system: Features, *, seed: int, strength: float) ->
 
 @fault(produces="timezone", system="features")
 def write_local_times(system: Features, *, seed: int, strength: float) -> Iterator[None]:
-    """Lets the writer store the wall clock of another time zone as if it were UTC."""
-    yield from played(system, seed, stamp_hours=pick(seed, [-8.0, -5.0, 2.0, 5.5, 9.0]))
+    """Lets one of the writers store the wall clock of another time zone as if it were UTC."""
+    yield from played(system, seed, clock_minutes=60 * pick(seed, [-8.0, -5.0, 3.0, 5.5, 9.0]))
 
 
 @fault(produces="rounding", system="features")
@@ -103,7 +103,7 @@ def read_from_mirror(system: Features, *, seed: int, strength: float) -> Iterato
 
 @fault(produces="schema-evolution", system="features")
 def switch_amounts_to_cents(system: Features, *, seed: int, strength: float) -> Iterator[None]:
-    """Lets the producers write whole cents from some day on; training reads the new column, serving took it as euros."""
+    """Lets the producers write whole cents from some day on; training knows, serving takes them as euros."""
     yield from played(system, seed, schema="cents", schema_at=when(seed))
 
 
@@ -181,4 +181,4 @@ def materialise_meanwhile(system: Features, *, seed: int, strength: float) -> It
     system.materialise_behind()
     yield
     system.let_go()
-    system.play(Setting(seed=seed + 1))
+    system.restore()

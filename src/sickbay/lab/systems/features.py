@@ -8,6 +8,7 @@ replica, logging what it served. A fault changes one thing of this and the days 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from sickbay.registry import system
 
 TICKS, WARM = 72, 12
 STEP = 3600.0
+KEPT = ("transactions", "offline", "serving", "training")
 SERVED = 45
 """Requests per tick."""
 
@@ -47,8 +49,6 @@ class Setting:
     schema: str = ""
     clock_minutes: float = 0.0
     """Offset of the clock of one of the two writers."""
-    stamp_hours: float = 0.0
-    """Offset of what all writers write as the time."""
     cache_hours: float = 0.0
     lag: int = 0
     """Ticks that the line between primary and replica holds back."""
@@ -58,6 +58,11 @@ class Setting:
     join: str = "point-in-time"
     join_hours: float = 0.0
     noise: bool = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong in days played so."""
+        return self == Setting(seed=self.seed, noise=self.noise, late_share=min(self.late_share, 0.006))
 
 
 class Program:
@@ -122,7 +127,8 @@ class Features:
     platform: Program
     server_port: int
     setting: Setting = field(default_factory=Setting)
-    plays: int = 0
+    kept: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """What the store held after the last healthy days: key and dump."""
 
     @property
     def site_file(self) -> Path:
@@ -131,14 +137,40 @@ class Features:
 
     def wait_healthy(self, seconds: float = 60) -> None:
         """Play the days again as they are without a fault, if they were played with one."""
-        if self.setting != Setting(seed=self.setting.seed):
-            self.play(Setting(seed=self.setting.seed + 1))
+        if not self.setting.healthy:
+            self.restore()
 
     def play(self, setting: Setting) -> None:
         """Play the three days that end now; LabError when a part of the system fails."""
         self.setting = setting
-        self.plays += 1
         _Play(self, setting).run()
+        if setting.healthy:
+            self._keep()
+
+    def restore(self) -> None:
+        """Mend what is cut or held, and take tables and store back to the last healthy days."""
+        self.setting = Setting()
+        _reset(self)
+        with self.primary.client.pipeline(transaction=False) as pipe:
+            for key, dump in self.kept:
+                pipe.restore(key, 0, dump)
+            pipe.execute()
+        redis.caught_up(self.primary, self.replica)
+        shutil.rmtree(self.directory / "mirror", ignore_errors=True)
+        for name in KEPT:
+            shutil.rmtree(self.directory / name, ignore_errors=True)
+            shutil.copytree(self.directory / ".lab" / "healthy" / name, self.directory / name)
+
+    def _keep(self) -> None:
+        keys = self.primary.client.keys()
+        with self.primary.client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.dump(key)
+            self.kept = list(zip(keys, pipe.execute(), strict=True))
+        for name in KEPT:
+            target = self.directory / ".lab" / "healthy" / name
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(self.directory / name, target)
 
     def materialise_behind(self) -> None:
         """Begin Feast's job on a line to the store on which nothing moves: it stays under way."""
@@ -208,7 +240,13 @@ class _Play:
         events = payments.make(s.seed, self.start, TICKS, STEP, late_share=s.late_share, late_hours=s.late_hours)
         payments.write(events, system.directory / "transactions", self._changed_at(), s.schema)
         ask = system.platform.ask
-        ask(do="batch", start=self.start, step=STEP, events="transactions/*.parquet", target="offline/user_stats.parquet")
+        ask(
+            do="batch",
+            start=self.start,
+            step=STEP,
+            events="transactions/*.parquet",
+            target="offline/user_stats.parquet",
+        )
         if s.mirror:
             self._from_mirror(events)
         ask(do="materialize", start=self.start - STEP, end=self.start + WARM * STEP)
@@ -222,7 +260,11 @@ class _Play:
             self._ticks(program, self._feed(events))
         finally:
             program.stop()
+        if s.mirror:  # the training set was made before the switch
+            ask(do="apply")
         ask(do="finish", joined=s.join, shift=s.join_hours * 3600)
+        if s.mirror:
+            ask(do="apply", source="mirror/values/user_stats.parquet")
 
     def _changed_at(self) -> float | None:
         return None if self.setting.schema_at is None else self.start + self.setting.schema_at * STEP
@@ -232,7 +274,13 @@ class _Play:
         place = self.system.directory / "mirror"
         payments.write(payments.mirrored(events, self.setting.mirror, self.setting.seed), place, None, "")
         ask = self.system.platform.ask
-        ask(do="batch", start=self.start, step=STEP, events="mirror/*.parquet", target="mirror/values/user_stats.parquet")
+        ask(
+            do="batch",
+            start=self.start,
+            step=STEP,
+            events="mirror/*.parquet",
+            target="mirror/values/user_stats.parquet",
+        )
         ask(do="apply", source="mirror/values/user_stats.parquet")
 
     def _feed(self, events: payments.Events) -> list[list[list[Any]]]:
@@ -254,9 +302,7 @@ class _Play:
             times = np.sort(now + self.rng.uniform(60, STEP - 120, SERVED)).round(3)
             if tick == TICKS:
                 times = np.sort(now - self.rng.uniform(0, 1, SERVED)).round(3) + 1.0
-            self.system.platform.ask(
-                do="serve", users=users, times=times.tolist(), ttl=self.setting.cache_hours * 3600
-            )
+            self.system.platform.ask(do="serve", users=users, times=times.tolist(), ttl=self.setting.cache_hours * 3600)
 
     def _write(self, tick: int, now: float, rows: list[dict[str, Any]]) -> None:
         s, system = self.setting, self.system
@@ -284,7 +330,7 @@ class _Play:
         s = self.setting
         if s.clock_minutes and self.rng.random() < 0.5:
             return now + s.clock_minutes * 60
-        return now + s.stamp_hours * 3600
+        return now
 
 
 def _reset(system: Features) -> None:
@@ -321,8 +367,7 @@ offline = "training/training_set.parquet"     # what the model was trained on
 online = "serving/log/*.parquet"              # what serving logged
 history = "offline/user_stats.parquet"        # every value with the time from which it held
 inputs = "transactions/*.parquet"             # what both sides compute from
-keys = ["request_id"]
-entity = ["user_id"]
+keys = ["user_id"]
 time = "served_at"
 history_time = "event_timestamp"
 created = "created"

@@ -80,13 +80,13 @@ def write(events: Events, directory: Path, changed_at: float | None, schema: str
             part = events.only(rows)
             amount, country = _columns(part, schema if bool(k % 2) else "")
             con.register("part", {
-                "user_id": part.user, "at_time": part.at, "arrived_at": part.arrived, "merchant": part.merchant.astype(str),
-                "amount": part.amount, "country": part.country.astype(str),
+                "user_id": part.user, "at_time": part.at, "arrived_at": part.arrived,
+                "merchant": part.merchant.astype(str), "amount": part.amount, "country": part.country.astype(str),
             })  # fmt: skip
             name = np.datetime64(int(k // 2), "D")
             con.execute(
-                f"COPY (SELECT user_id, to_timestamp(at_time) AS ts, to_timestamp(arrived_at) AS arrived, {amount}, merchant, "
-                f"{country} FROM part) TO '{directory}/{name}-{int(k % 2)}.parquet' (FORMAT PARQUET)"
+                f"COPY (SELECT user_id, to_timestamp(at_time) AS ts, to_timestamp(arrived_at) AS arrived, {amount}, "
+                f"merchant, {country} FROM part) TO '{directory}/{name}-{int(k % 2)}.parquet' (FORMAT PARQUET)"
             )
             con.unregister("part")
     finally:

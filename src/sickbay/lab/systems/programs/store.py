@@ -75,14 +75,15 @@ class Platform:
         (place / "feature_store.yaml").write_text(
             f"project: {PROJECT}\nprovider: local\nregistry:\n  path: {registry}\n  cache_ttl_seconds: 3600\n"
             f"entity_key_serialization_version: 3\n"
-            f"online_store: {{type: redis, connection_string: \"{redis}\"}}\noffline_store: {{type: dask}}\n",
+            f'online_store: {{type: redis, connection_string: "{redis}"}}\noffline_store: {{type: dask}}\n',
             encoding="utf-8",
         )
         return FeatureStore(str(place))
 
     def apply(self, source: str = "offline/user_stats.parquet", types: dict[str, str] | None = None) -> None:
         """Register the feature view over a table of values."""
-        from feast import Entity, FeatureView, Field, FileSource, ValueType, types as known
+        from feast import Entity, FeatureView, Field, FileSource, ValueType
+        from feast import types as known
 
         self.source = source
         table = FileSource(
@@ -111,7 +112,9 @@ class Platform:
         country = f"coalesce(country, {_named()})" if "country_number" in columns else "country"
         con.execute(f"CREATE VIEW events AS SELECT * REPLACE ({amount} AS amount, {country} AS country) FROM raw")
         table = con.execute(BATCH, {"start": start, "step": step}).df()
-        at, before = (np.asarray(table[name].to_numpy(), dtype=np.float32) / 3600.0 for name in ("last_at", "previous_at"))
+        at, before = (
+            np.asarray(table[name].to_numpy(), dtype=np.float32) / 3600.0 for name in ("last_at", "previous_at")
+        )
         table["hours_since_previous"] = (at - before).astype(np.float64)
         table["merchant_match"] = [float(fuzz.token_sort_ratio(name, BRAND)) for name in table["merchant"]]
         for name, seconds in (("event_timestamp", "slot_end"), ("created", "created")):
