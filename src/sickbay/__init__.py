@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sickbay.errors import UserError as UserError
     from sickbay.gate.operation import validate as validate
     from sickbay.gate.pairs import Named as Named
+    from sickbay.gate.replay import replay as replay
     from sickbay.monitor.comparing import drift as drift
     from sickbay.monitor.comparing import profile as profile
     from sickbay.stats.skew.report import SkewReport as SkewReport
@@ -44,6 +45,7 @@ _HOME = {
     "SourceError": "sickbay.errors",
     "UserError": "sickbay.errors",
     "drift": "sickbay.monitor.comparing",
+    "replay": "sickbay.gate.replay",
     "load_site": "sickbay.config",
     "profile": "sickbay.monitor.comparing",
     "validate": "sickbay.gate.operation",

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 @click.command("skew")
-@click.option("--offline", required=True, metavar="TABLE", help="Training side: file, glob, directory or address.")
-@click.option("--online", required=True, metavar="TABLE", help="Serving side.")
-@click.option("--keys", required=True, metavar="A,B", help="Columns that identify an entity, separated by commas.")
+@click.option("--offline", metavar="TABLE", help="Training side: file, glob, directory or address.")
+@click.option("--online", metavar="TABLE", help="Serving side.")
+@click.option("--keys", metavar="A,B", help="Columns that identify an entity, separated by commas.")
 @click.option("--time", metavar="COLUMN", help="Time of the offline rows; also a key where both sides have it.")
 @click.option(
     "--online-time",
@@ -38,14 +38,25 @@ if TYPE_CHECKING:
 @click.option("--segments", metavar="A,B", help="Offline columns by which the mismatches are counted.")
 @click.option("--fail-on-skew", is_flag=True, help="Exit with 1 when a feature differs in a share that matters.")
 @click.option("--html", "html_file", metavar="FILE", type=click.Path(path_type=Path), help="Write an HTML report.")
+@click.option(
+    "--contract",
+    "contract_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Check the sides against a feature contract (ODCS) instead.",
+)
+@click.option("--write", is_flag=True, help="Write the contract from the offline side.")
+@click.option(
+    "--proposed", metavar="FILE", type=click.Path(path_type=Path), help="A changed contract: say what it breaks."
+)
 @options.as_json
 @click.pass_context
 def command(
     ctx: click.Context,
     /,
-    offline: str,
-    online: str,
-    keys: str,
+    offline: str | None,
+    online: str | None,
+    keys: str | None,
     time: str | None,
     online_time: str | None,
     history: str | None,
@@ -55,6 +66,9 @@ def command(
     segments: str | None,
     fail_on_skew: bool,
     html_file: Path | None,
+    contract_file: Path | None,
+    write: bool,
+    proposed: Path | None,
     as_json: bool,
 ) -> None:
     """Compare training and serving values of features, and say which rule turns one into the other.
@@ -65,10 +79,21 @@ def command(
     \b
     Example:
       sickbay skew --offline training.parquet --online served.parquet --keys user_id --time ts --html skew.html
+      sickbay skew --contract features.odcs.yaml --offline training.parquet --online served.parquet
     """
+    door: Door = ctx.obj
+    if contract_file is not None:
+        from sickbay.cli import contracts
+
+        tables = {side: table for side, table in (("offline", offline), ("online", online)) if table is not None}
+        ctx.exit(
+            contracts.run(contract_file, tables, write=write, proposed=proposed, features=_names(features) or None,
+                          time=time, base=door.directory, as_json=as_json)
+        )  # fmt: skip
+    if offline is None or online is None or keys is None:
+        raise click.UsageError("name the two sides and the keys: --offline, --online, --keys; or a --contract")
     from sickbay.report import skew
 
-    door: Door = ctx.obj
     general, named = _tolerances(tolerances)
     report = door.rooms.skew(
         offline, online, keys=_names(keys), time=time, online_time=online_time, history=history, events=events,

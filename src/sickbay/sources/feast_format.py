@@ -6,14 +6,16 @@ wire format, entity keys of serialization version 3, hash fields named by murmur
 
 from __future__ import annotations
 
+import functools
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sickbay.errors import SourceGarbled
 
+T = TypeVar("T")
 KNOWN_VERSION = "1"
 TYPES = {
     1: "bytes", 2: "string", 3: "int32", 4: "int64", 5: "double", 6: "float", 7: "bool", 8: "timestamp",
@@ -46,6 +48,19 @@ class Registry:
     updated: datetime | None
     views: tuple[View, ...]
     join_keys: Mapping[str, str]
+
+
+def _guarded(read: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """Return the reader, for which fields of another kind than the format's are garbled bytes."""
+
+    @functools.wraps(read)
+    def reading(data: bytes) -> T:
+        try:
+            return read(data)
+        except (TypeError, ValueError, OverflowError, struct.error):
+            raise SourceGarbled("the bytes are no message of Feast's") from None
+
+    return reading
 
 
 def fields(data: bytes) -> Iterator[tuple[int, Any]]:
@@ -114,6 +129,7 @@ def moment(data: Any) -> datetime | None:
     return datetime.fromtimestamp(seconds + int(parts.get(2, 0)) / 1e9, UTC)
 
 
+@_guarded
 def registry(data: bytes) -> Registry:
     """Return what a registry file holds; SourceGarbled for another version, or for bytes that are no registry."""
     version = _text(_only(data, 3))
@@ -129,6 +145,7 @@ def registry(data: bytes) -> Registry:
     return Registry(moment(_only(data, 5)), tuple(views), keys)
 
 
+@_guarded
 def view(data: bytes) -> View:
     """Return a FeatureView message."""
     spec, meta = _only(data, 1) or b"", _only(data, 2) or b""
@@ -153,6 +170,7 @@ def view(data: bytes) -> View:
     )  # fmt: skip
 
 
+@_guarded
 def value(data: bytes) -> Any:
     """Return a stored Value as a Python value; None where it holds none, or a list."""
     for number, raw in fields(data):
@@ -182,6 +200,7 @@ def entity_key(names: Mapping[str, int | str]) -> bytes:
     return made
 
 
+@_guarded
 def read_entity_key(data: bytes) -> tuple[dict[str, int | str], bytes]:
     """Return the join keys and values of an entity key and what follows it; SourceGarbled when it is none."""
     try:
