@@ -31,7 +31,10 @@ def answer(made: cases.Generated) -> tuple[list[str], float]:
 
 def show(kind: str, made: cases.Generated, seed: object) -> None:
     found = explain(made.pairs, history=made.history, events=made.events)
-    print(f"  {kind} seed {seed} {made.flavour} history {made.history is not None}: {' + '.join(made.truth)} got", file=sys.stderr)
+    print(
+        f"  {kind} seed {seed} {made.flavour} history {made.history is not None}: {' + '.join(made.truth)} got",
+        file=sys.stderr,
+    )
     for e in found.explanations:
         print(f"      {e.hypothesis} {dict(e.parameters)} {e.coverage} bits {e.bits} {e.rivals}", file=sys.stderr)
     print(f"      share {found.mismatch_share:.4f} {found.notes} {found.would_separate}", file=sys.stderr)
@@ -90,7 +93,9 @@ def main() -> int:
             show("control", made, [given.seed + i, 2])
     print(f"healthy controls, nothing claimed: {rate(quiet, given.controls)}")
     if seconds:
-        print(f"CPU seconds a feature of {cases.PAIRS:,} pairs: median {np.median(seconds):.2f}, worst {max(seconds):.2f}")
+        print(
+            f"CPU seconds a feature of {cases.PAIRS:,} pairs: median {np.median(seconds):.2f}, worst {max(seconds):.2f}"
+        )
     print("\n| cause | cases | right first | otherwise |\n|---|---|---|---|")
     for cause, counted in confusion.items():
         others = ", ".join(f"{name} {n}" for name, n in counted.most_common() if name != cause)

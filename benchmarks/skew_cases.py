@@ -1,7 +1,7 @@
 """Generated features whose two sides differ for a known reason: cause × rows concerned × noise × one or two causes.
 
-``make(seed, causes)`` gives pairs with their history and events. Seeds of 1000 and above are for tuning, those below for
-reports. Values are money, counts, ratios, heavy tails, readings, labels, times; entities are updated regularly or not.
+``make(seed, causes)`` gives pairs with their history and events. Seeds of 1000 and above are for tuning, those below
+for reports. Values are money, counts, ratios, heavy tails, readings, labels, times; entities are updated regularly or not.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ START = 1_767_225_600.0  # 2026-01-01
 DAY, HOUR = 86400.0, 3600.0
 PAIRS, ENTITIES = 10_000, 400
 WORDS = [
-    "DE", "FR", "GB", "Müller", "café", "São Paulo", "grocery", "Fuel Station", "online", "Hotel & Bar", "cash-out", "zürich",
-    "Travel", "Pharmacy", "electronics", "book store", "İstanbul", "naïve", "Øresund", "Games",
+    "DE", "FR", "GB", "Müller", "café", "São Paulo", "grocery", "Fuel Station", "online", "Hotel & Bar", "cash-out",
+    "zürich",    "Travel", "Pharmacy", "electronics", "book store", "İstanbul", "naïve", "Øresund", "Games",
 ]  # fmt: skip
 
 
@@ -120,7 +120,14 @@ def concerned(w: World, share: float) -> np.ndarray:
 
 
 def rounding(w: World) -> np.ndarray:
-    options = {"money": [1, 0, -1], "ratio": [2, 3, 4], "heavy": [0, 1, 2], "reading": [0, 1, 2], "signed": [1, 0], "count": [-1]}
+    options = {
+        "money": [1, 0, -1],
+        "ratio": [2, 3, 4],
+        "heavy": [0, 1, 2],
+        "reading": [0, 1, 2],
+        "signed": [1, 0],
+        "count": [-1],
+    }
     digits = int(w.rng.choice(options[w.flavour]))
     return np.round(w.truth, digits)
 
@@ -177,13 +184,21 @@ def text(way: Callable[[str], str]) -> Callable[[World], np.ndarray]:
 
 
 def text_normalisation(w: World) -> np.ndarray:
-    ways = [str.lower, str.upper, str.title, lambda s: f" {s} ", lambda s: s.replace(" ", "  ") + " ", lambda s: s.lower().strip()]
+    ways = [
+        str.lower,
+        str.upper,
+        str.title,
+        lambda s: f" {s} ",
+        lambda s: s.replace(" ", "  ") + " ",
+        lambda s: s.lower().strip(),
+    ]
     return text(ways[int(w.rng.integers(len(ways)))])(w)
 
 
 def encoding(w: World) -> np.ndarray:
     ways = [
-        lambda s: s.encode().decode("latin-1"), lambda s: s.encode("ascii", "replace").decode(), lambda s: repr(s.encode()),
+        lambda s: s.encode().decode("latin-1"), lambda s: s.encode("ascii", "replace").decode(),
+        lambda s: repr(s.encode()),
         lambda s: '"' + s + '"', lambda s: s.encode("ascii", "ignore").decode(), lambda s: s.encode().hex(),
     ]  # fmt: skip
     if w.flavour == "label" and w.rng.random() < 0.3:
@@ -324,7 +339,9 @@ CONTROLS = ("equal", "float noise", "late rows", "noise and late rows", "nulls o
 def make(seed: int | list[int], causes: tuple[str, ...], pairs: int = PAIRS) -> Generated:
     """Return a feature with these causes (none: a healthy control), the same for the same seed."""
     rng = np.random.default_rng(seed)
-    flavours = [f for f in (*FLAVOURS, "label", "code", "time", "flag", "events") if all(f in CAUSES[c][1] for c in causes)]
+    flavours = [
+        f for f in (*FLAVOURS, "label", "code", "time", "flag", "events") if all(f in CAUSES[c][1] for c in causes)
+    ]
     if not causes:
         flavours = [*FLAVOURS, "label", "flag", "time"]
     flavour = str(rng.choice(flavours))
@@ -348,7 +365,7 @@ def make(seed: int | list[int], causes: tuple[str, ...], pairs: int = PAIRS) -> 
         offline, online = online, offline  # the training side saw the future
     fixed = Pairs(
         "feature", w.kind, offline, online, w.entity, w.time,  # type: ignore[arg-type]
-        {k: v for k, v in w.others.items()}, {k: v for k, v in w.others.items()},
+        dict(w.others), dict(w.others),
     )  # fmt: skip
     return Generated(causes, flavour, fixed, w.history if known else None, w.events)
 

@@ -78,28 +78,77 @@ def explain(
 
 def _choose(case: Case) -> tuple[list[Scored], dict[str, tuple[str, ...]]]:
     """Return the hypotheses that together save most bits, at most two, and what cannot be told from each."""
-    left = np.ones(len(case.rows), dtype=bool)
-    chosen: list[Scored] = []
-    rivals: dict[str, tuple[str, ...]] = {}
-    for turn in range(2):
-        part = case.only(left)
-        if len(part.rows) < FEWEST:
-            break
-        scored = _scored(part)
-        if turn:
-            scored = [s for s in scored if s.coverage >= 0.2 and s.hit.sum() >= 0.04 * len(case.rows)]
-            scored = [s for s in scored if s.hypothesis not in {c.hypothesis for c in chosen}]
-        if not scored or scored[0].saved <= 0:
-            break
-        best = scored[0]
-        hit = np.zeros(len(left), dtype=bool)
-        hit[np.flatnonzero(left)] = best.hit
-        chosen.append(replace(best, hit=hit))
-        rivals[best.hypothesis] = _alike(best, scored)
-        left &= ~hit
+    scored = [s for s in _scored(case) if s.saved > 0]
+    best: tuple[float, list[Scored], dict[str, tuple[str, ...]]] = (0.0, [], {})
+    for first in _leaders(scored):
+        chosen, rivals = [first], {first.hypothesis: _alike(first, scored)}
+        total, left = first.saved, ~first.hit
+        second, both = _second(case, first, left) if left.sum() >= FEWEST else (None, False)
+        if second is not None:
+            total += second[0].saved
+            if both:  # the same rows show one after the other
+                chosen[0] = replace(first, hit=first.hit | second[0].hit)
+            chosen.append(second[0])
+            rivals[second[0].hypothesis] = second[1]
+        if total > best[0]:
+            best = total, chosen, rivals
+    _, chosen, rivals = best
+    chosen = _one_cache(chosen, scored)
     kept = [s for s in chosen if not s.fit.weak or _enough(s, chosen)]
     left = ~np.any([s.hit for s in kept], axis=0) if kept else np.ones(len(case.rows), dtype=bool)
     return kept + _left_over(case, left), rivals
+
+
+def _one_cache(chosen: list[Scored], scored: list[Scored]) -> list[Scored]:
+    """Return a cache alone where it explains what a constant lag and a cache do: its commonest age is no lag."""
+    if {s.hypothesis for s in chosen} != {"constant-lag", "cache"}:
+        return chosen
+    union = float(np.any([s.hit for s in chosen], axis=0).mean())
+    alone = [s for s in scored if s.hypothesis == "cache" and s.coverage >= ALIKE * union]
+    return alone[:1] or chosen
+
+
+def _leaders(scored: list[Scored]) -> list[Scored]:
+    """Return the hypotheses worth starting from: the best fit of each of the three best, or the best if it is all."""
+    if scored and scored[0].coverage > ALIKE and not np.any(scored[0].fit.each):
+        return scored[:1]
+    found: dict[str, Scored] = {}
+    for one in scored:
+        found.setdefault(one.hypothesis, one)
+    return list(found.values())[:3]
+
+
+def _second(case: Case, first: Scored, left: NDArray[np.bool_]) -> tuple[tuple[Scored, tuple[str, ...]] | None, bool]:
+    """Return the best hypothesis for what the first leaves, with its rivals; whether it acts on top of the first."""
+    best: tuple[Scored, tuple[str, ...]] | None = None
+    on_top = False
+    for part, both in ((case.only(left), False), (after(case, first).only(left), True)):
+        scored = [
+            s for s in _scored(part)
+            if s.coverage >= 0.2 and s.hit.sum() >= 0.04 * len(case.rows) and s.hypothesis != first.hypothesis
+            and (not both or (s.fit.side == first.fit.side and not s.fit.weak))
+        ]  # fmt: skip
+        if scored and scored[0].saved > (0 if best is None else 1.05 * best[0].saved + 10):
+            hit = np.zeros(len(left), dtype=bool)
+            hit[np.flatnonzero(left)] = scored[0].hit
+            best, on_top = (replace(scored[0], hit=hit), _alike(scored[0], scored)), both
+    return best, on_top
+
+
+def after(case: Case, first: Scored) -> Case:
+    """Return the case as it looks once ``first`` has been done to the side that is taken as the truth."""
+    fit, rows = first.fit, case.rows
+    source = (case.offline if fit.side == "online" else case.online).copy()
+    line = case.timeline
+    if fit.apply is not None:
+        with np.errstate(all="ignore"):
+            source[rows] = fit.apply(source[rows])
+            line = None if line is None else replace(line, value=fit.apply(line.value))
+    else:
+        made = fit.predicted[0]
+        source[rows] = np.where(missing(made), source[rows], made)
+    changed = replace(case, offline=source) if fit.side == "online" else replace(case, online=source)
+    return replace(changed, timeline=line)
 
 
 def _scored(case: Case) -> list[Scored]:
