@@ -123,6 +123,16 @@ def loses(view: View, hit: Mask, step: Floats | float) -> bool:
     return float(np.quantile(lost[hit], 0.9)) > 0.05
 
 
+def coarser(view: View, hit: Mask, step: Floats | float) -> bool:
+    """Return whether most pairs that fit lie on a grid ten times as coarse: then the finer digits say nothing."""
+    if not hit.any():
+        return False
+    with np.errstate(all="ignore"):
+        places = view.target / (10 * step)
+        on = np.abs(places - np.rint(places)) < 1e-6 * np.maximum(1.0, np.abs(places))
+    return float(np.mean(on[hit])) > 0.6
+
+
 def hits(predicted: Array, target: Array, source: Array, tolerance: Tolerance, *, says_missing: bool = False) -> Mask:
     """Return where the prediction is the value: within tolerance, and much nearer than the source is."""
     gone, lost = missing(predicted), missing(target)

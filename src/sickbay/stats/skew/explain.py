@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sickbay.stats.skew.case import Case, decimals_of
-from sickbay.stats.skew.explanation import Explained, Explanation
+from sickbay.stats.skew.explanation import Explained, Explanation, Side
 from sickbay.stats.skew.interval import wilson
 from sickbay.stats.skew.pairs import EXACT, History, Pairs, Tolerance, differ, missing
 from sickbay.stats.skew.registered import hypotheses
 from sickbay.stats.skew.scoring import Scored, plain_bits, score
 from sickbay.stats.skew.timeline import Timeline, timeline
-from sickbay.stats.table import Array
+from sickbay.stats.table import Array, Floats
 
 LOOKED_AT = {"number": 4_000, "boolean": 4_000, "time": 4_000, "text": 1_500}
 """Mismatching pairs, and as many equal ones, that hypotheses are held against: evenly spaced in the rows given."""
@@ -78,12 +78,17 @@ def explain(
 
 def _choose(case: Case) -> tuple[list[Scored], dict[str, tuple[str, ...]]]:
     """Return the hypotheses that together save most bits, at most two, and what cannot be told from each."""
-    scored = [s for s in _scored(case) if s.saved > 0]
+    plain = _plain_bits(case)
+    scored = [s for s in _scored(case, plain) if s.saved > 0]
     best: tuple[float, list[Scored], dict[str, tuple[str, ...]]] = (0.0, [], {})
     for first in _leaders(scored):
         chosen, rivals = [first], {first.hypothesis: _alike(first, scored)}
         total, left = first.saved, ~first.hit
-        second, both = _second(case, first, left) if left.sum() >= FEWEST else (None, False)
+        second, both = (
+            _second(case, first, left, {side: bits[left] for side, bits in plain.items()})
+            if left.sum() >= FEWEST
+            else (None, False)
+        )
         if second is not None:
             total += second[0].saved
             if both:  # the same rows show one after the other
@@ -97,6 +102,10 @@ def _choose(case: Case) -> tuple[list[Scored], dict[str, tuple[str, ...]]]:
     kept = [s for s in chosen if not s.fit.weak or _enough(s, chosen)]
     left = ~np.any([s.hit for s in kept], axis=0) if kept else np.ones(len(case.rows), dtype=bool)
     return kept + _left_over(case, left), rivals
+
+
+def _plain_bits(case: Case) -> dict[Side, Floats]:
+    return {view.side: plain_bits(view.target, np.concatenate((view.equal, view.source))) for view in case.views()}
 
 
 def _one_cache(chosen: list[Scored], scored: list[Scored]) -> list[Scored]:
@@ -118,21 +127,28 @@ def _leaders(scored: list[Scored]) -> list[Scored]:
     return list(found.values())[:3]
 
 
-def _second(case: Case, first: Scored, left: NDArray[np.bool_]) -> tuple[tuple[Scored, tuple[str, ...]] | None, bool]:
+def _second(
+    case: Case, first: Scored, left: NDArray[np.bool_], plain: Mapping[Side, Floats]
+) -> tuple[tuple[Scored, tuple[str, ...]] | None, bool]:
     """Return the best hypothesis for what the first leaves, with its rivals; whether it acts on top of the first."""
     best: tuple[Scored, tuple[str, ...]] | None = None
     on_top = False
     for part, both in ((case.only(left), False), (after(case, first).only(left), True)):
         scored = [
-            s for s in _scored(part)
+            s for s in _scored(part, plain)
             if s.coverage >= 0.2 and s.hit.sum() >= 0.04 * len(case.rows) and s.hypothesis != first.hypothesis
-            and (not both or (s.fit.side == first.fit.side and not s.fit.weak))
+            and (not both or (s.fit.side == first.fit.side and _on_top(s)))
         ]  # fmt: skip
         if scored and scored[0].saved > (0 if best is None else 1.05 * best[0].saved + 10):
             hit = np.zeros(len(left), dtype=bool)
             hit[np.flatnonzero(left)] = scored[0].hit
             best, on_top = (replace(scored[0], hit=hit), _alike(scored[0], scored)), both
     return best, on_top
+
+
+def _on_top(second: Scored) -> bool:
+    """Return whether a rule on top of another is to be believed: most of the rest, and no mere loss of digits."""
+    return second.coverage >= 0.5 and not second.fit.weak and second.hypothesis not in ("precision", "default-for-null")
 
 
 def after(case: Case, first: Scored) -> Case:
@@ -151,9 +167,9 @@ def after(case: Case, first: Scored) -> Case:
     return replace(changed, timeline=line)
 
 
-def _scored(case: Case) -> list[Scored]:
-    """Return every fit that beats chance, the one that saves most bits first."""
-    plain = {view.side: plain_bits(view.target, np.concatenate((view.equal, view.source))) for view in case.views()}
+def _scored(case: Case, plain: Mapping[Side, Floats] | None = None) -> list[Scored]:
+    """Return every fit that beats chance, the one that saves most bits first; ``plain``: bits without any, per side."""
+    plain = plain or _plain_bits(case)
     found = []
     for id, known in hypotheses().items():
         if known.last or case.kind not in known.kinds:

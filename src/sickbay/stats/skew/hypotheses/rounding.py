@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from sickbay.stats.skew.case import Case, Fit, loses
+from sickbay.stats.skew.case import Case, Fit, coarser, loses
 from sickbay.stats.skew.registered import hypothesis
 from sickbay.stats.table import Floats
 
@@ -29,7 +29,7 @@ def propose(case: Case) -> Iterator[Fit]:
                 break  # the values have no finer digits that could be lost
             made = [nearest(view.source, 10.0**-digits), nearest(view.source, 10.0**-digits, up=True)]
             hit = case.hits(made[0], view.target, view.source) | case.hits(made[1], view.target, view.source)
-            if not loses(view, hit, 10.0**-digits):
+            if not loses(view, hit, 10.0**-digits) or coarser(view, hit, 10.0**-digits):
                 continue
             rule = partial(nearest, step=10.0**-digits)
             yield Fit(view.side, {"digits": digits}, made, 4.0, says=f"rounded to {_digits(digits)}", apply=rule)
@@ -41,8 +41,9 @@ def propose(case: Case) -> Iterator[Fit]:
             rule = partial(significant, count=count)
             says = f"rounded to {count} significant digits"
             with np.errstate(all="ignore"):
-                place = np.maximum(np.abs(view.source) * 10.0 ** (1 - count), 1e-300)
-            if not loses(view, case.hits(rule(view.source), view.target, view.source), place * 0.3):
+                place = 10.0 ** (np.floor(np.log10(np.maximum(np.abs(view.source), 1e-300))) - count + 1)
+            hit = case.hits(rule(view.source), view.target, view.source)
+            if not loses(view, hit, place) or coarser(view, hit, place):
                 continue
             yield Fit(view.side, {"significant_digits": count}, [rule(view.source)], 6.0, says=says, apply=rule)
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from sickbay.stats.skew.case import Case, Fit, loses
+from sickbay.stats.skew.case import Case, Fit, coarser, loses
 from sickbay.stats.skew.registered import hypothesis
 from sickbay.stats.table import Floats
 
@@ -31,7 +31,8 @@ def propose(case: Case) -> Iterator[Fit]:
                 bits = 4.0 + (0.0 if way == "toward zero" else 2.0)
                 says = f"cut {way} to {digits} decimals" if digits else f"cut {way} to whole numbers"
                 rule = partial(cut, digits=digits, way=way)
-                if not loses(view, case.hits(rule(view.source), view.target, view.source), 10.0**-digits):
+                hit = case.hits(rule(view.source), view.target, view.source)
+                if not loses(view, hit, 10.0**-digits) or coarser(view, hit, 10.0**-digits):
                     continue
                 yield Fit(view.side, {"digits": digits, "way": way}, [rule(view.source)], bits, says=says, apply=rule)
 
