@@ -1,7 +1,7 @@
 """Generated features whose two sides differ for a known reason: cause × rows concerned × noise × one or two causes.
 
-``make(seed, causes)`` gives pairs with their history and events. Seeds of 1000 and above are for tuning, those below for
-reports. Values are money, counts, ratios, heavy tails, readings, labels, times; entities are updated regularly or not.
+``make(seed, causes)`` gives pairs with their history and events. Seeds of 1000 and above are for tuning, those below
+for reports. Values are money, counts, ratios, heavy tails, readings, labels, times; updates are regular or not.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ START = 1_767_225_600.0  # 2026-01-01
 DAY, HOUR = 86400.0, 3600.0
 PAIRS, ENTITIES = 10_000, 400
 WORDS = [
-    "DE", "FR", "GB", "Müller", "café", "São Paulo", "grocery", "Fuel Station", "online", "Hotel & Bar", "cash-out", "zürich",
-    "Travel", "Pharmacy", "electronics", "book store", "İstanbul", "naïve", "Øresund", "Games",
+    "DE", "FR", "GB", "Müller", "café", "São Paulo", "grocery", "Fuel Station", "online", "Hotel & Bar", "cash-out",
+    "zürich",    "Travel", "Pharmacy", "electronics", "book store", "İstanbul", "naïve", "Øresund", "Games",
 ]  # fmt: skip
 
 
@@ -197,7 +197,8 @@ def text_normalisation(w: World) -> np.ndarray:
 
 def encoding(w: World) -> np.ndarray:
     ways = [
-        lambda s: s.encode().decode("latin-1"), lambda s: s.encode("ascii", "replace").decode(), lambda s: repr(s.encode()),
+        lambda s: s.encode().decode("latin-1"), lambda s: s.encode("ascii", "replace").decode(),
+        lambda s: repr(s.encode()),
         lambda s: '"' + s + '"', lambda s: s.encode("ascii", "ignore").decode(), lambda s: s.encode().hex(),
     ]  # fmt: skip
     if w.flavour == "label" and w.rng.random() < 0.3:
@@ -364,7 +365,7 @@ def make(seed: int | list[int], causes: tuple[str, ...], pairs: int = PAIRS) -> 
         offline, online = online, offline  # the training side saw the future
     fixed = Pairs(
         "feature", w.kind, offline, online, w.entity, w.time,  # type: ignore[arg-type]
-        {k: v for k, v in w.others.items()}, {k: v for k, v in w.others.items()},
+        dict(w.others), dict(w.others),
     )  # fmt: skip
     return Generated(causes, flavour, fixed, w.history if known else None, w.events)
 

@@ -38,7 +38,7 @@ def render(
             raise TypeError(f"{type(node).__name__} is outside the portable core of expressions")
     booleans = {name for name, engine_type in (types or {}).items() if engine_type.lower().startswith("bool")}
     sources = source if isinstance(source, Mapping) else {ROWS: source}
-    made = select.copy().transform(partial(_node, dialect=dialect, sources=sources, booleans=booleans))
+    made = select.copy().transform(partial(_node, dialect=dialect, sources=sources, booleans=booleans), copy=False)
     return str(made.sql(dialect=dialect, identify=True))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,6 +40,8 @@ class Fit:
     by_values: bool = False
     says_missing: bool = False
     says: str = ""
+    apply: Callable[[Array], Array] | None = None
+    """The rule for any values, where it is one: what both of two causes did to the same rows is looked for with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,25 @@ class Case:
     def hits(self, predicted: Array, target: Array, source: Array, *, says_missing: bool = False) -> Mask:
         """Return where the prediction is the value: within tolerance, and much nearer than the source is."""
         return hits(predicted, target, source, self.tolerance, says_missing=says_missing)
+
+
+def loses(view: View, hit: Mask, step: Floats | float) -> bool:
+    """Return whether the pairs that fit are apart as rounding to ``step`` leaves them, not by noise far below it."""
+    if not hit.any():
+        return False
+    with np.errstate(all="ignore"):
+        lost = np.abs(view.source - view.target) / step
+    return float(np.quantile(lost[hit], 0.9)) > 0.05
+
+
+def coarser(view: View, hit: Mask, step: Floats | float) -> bool:
+    """Return whether most pairs that fit lie on a grid ten times as coarse: then the finer digits say nothing."""
+    if not hit.any():
+        return False
+    with np.errstate(all="ignore"):
+        places = view.target / (10 * step)
+        on = np.abs(places - np.rint(places)) < 1e-6 * np.maximum(1.0, np.abs(places))
+    return float(np.mean(on[hit])) > 0.6
 
 
 def hits(predicted: Array, target: Array, source: Array, tolerance: Tolerance, *, says_missing: bool = False) -> Mask:

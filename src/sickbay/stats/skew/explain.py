@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sickbay.stats.skew.case import Case, decimals_of
-from sickbay.stats.skew.explanation import Explained, Explanation
+from sickbay.stats.skew.explanation import Explained, Explanation, Side
 from sickbay.stats.skew.interval import wilson
 from sickbay.stats.skew.pairs import EXACT, History, Pairs, Tolerance, differ, missing
 from sickbay.stats.skew.registered import hypotheses
 from sickbay.stats.skew.scoring import Scored, plain_bits, score
 from sickbay.stats.skew.timeline import Timeline, timeline
-from sickbay.stats.table import Array
+from sickbay.stats.table import Array, Floats
 
 LOOKED_AT = {"number": 4_000, "boolean": 4_000, "time": 4_000, "text": 1_500}
 """Mismatching pairs, and as many equal ones, that hypotheses are held against: evenly spaced in the rows given."""
@@ -78,33 +78,98 @@ def explain(
 
 def _choose(case: Case) -> tuple[list[Scored], dict[str, tuple[str, ...]]]:
     """Return the hypotheses that together save most bits, at most two, and what cannot be told from each."""
-    left = np.ones(len(case.rows), dtype=bool)
-    chosen: list[Scored] = []
-    rivals: dict[str, tuple[str, ...]] = {}
-    for turn in range(2):
-        part = case.only(left)
-        if len(part.rows) < FEWEST:
-            break
-        scored = _scored(part)
-        if turn:
-            scored = [s for s in scored if s.coverage >= 0.2 and s.hit.sum() >= 0.04 * len(case.rows)]
-            scored = [s for s in scored if s.hypothesis not in {c.hypothesis for c in chosen}]
-        if not scored or scored[0].saved <= 0:
-            break
-        best = scored[0]
-        hit = np.zeros(len(left), dtype=bool)
-        hit[np.flatnonzero(left)] = best.hit
-        chosen.append(replace(best, hit=hit))
-        rivals[best.hypothesis] = _alike(best, scored)
-        left &= ~hit
+    plain = _plain_bits(case)
+    scored = [s for s in _scored(case, plain) if s.saved > 0]
+    best: tuple[float, list[Scored], dict[str, tuple[str, ...]]] = (0.0, [], {})
+    for first in _leaders(scored):
+        chosen, rivals = [first], {first.hypothesis: _alike(first, scored)}
+        total, left = first.saved, ~first.hit
+        second, both = (
+            _second(case, first, left, {side: bits[left] for side, bits in plain.items()})
+            if left.sum() >= FEWEST
+            else (None, False)
+        )
+        if second is not None:
+            total += second[0].saved
+            if both:  # the same rows show one after the other
+                chosen[0] = replace(first, hit=first.hit | second[0].hit)
+            chosen.append(second[0])
+            rivals[second[0].hypothesis] = second[1]
+        if total > best[0]:
+            best = total, chosen, rivals
+    _, chosen, rivals = best
+    chosen = _one_cache(chosen, scored)
     kept = [s for s in chosen if not s.fit.weak or _enough(s, chosen)]
     left = ~np.any([s.hit for s in kept], axis=0) if kept else np.ones(len(case.rows), dtype=bool)
     return kept + _left_over(case, left), rivals
 
 
-def _scored(case: Case) -> list[Scored]:
-    """Return every fit that beats chance, the one that saves most bits first."""
-    plain = {view.side: plain_bits(view.target, np.concatenate((view.equal, view.source))) for view in case.views()}
+def _plain_bits(case: Case) -> dict[Side, Floats]:
+    return {view.side: plain_bits(view.target, np.concatenate((view.equal, view.source))) for view in case.views()}
+
+
+def _one_cache(chosen: list[Scored], scored: list[Scored]) -> list[Scored]:
+    """Return a cache alone where it explains what a constant lag and a cache do: its commonest age is no lag."""
+    if {s.hypothesis for s in chosen} != {"constant-lag", "cache"}:
+        return chosen
+    union = float(np.any([s.hit for s in chosen], axis=0).mean())
+    alone = [s for s in scored if s.hypothesis == "cache" and s.coverage >= ALIKE * union]
+    return alone[:1] or chosen
+
+
+def _leaders(scored: list[Scored]) -> list[Scored]:
+    """Return the hypotheses worth starting from: the best fit of each of the three best, or the best if it is all."""
+    if scored and scored[0].coverage > ALIKE and not np.any(scored[0].fit.each):
+        return scored[:1]
+    found: dict[str, Scored] = {}
+    for one in scored:
+        found.setdefault(one.hypothesis, one)
+    return list(found.values())[:3]
+
+
+def _second(
+    case: Case, first: Scored, left: NDArray[np.bool_], plain: Mapping[Side, Floats]
+) -> tuple[tuple[Scored, tuple[str, ...]] | None, bool]:
+    """Return the best hypothesis for what the first leaves, with its rivals; whether it acts on top of the first."""
+    best: tuple[Scored, tuple[str, ...]] | None = None
+    on_top = False
+    for part, both in ((case.only(left), False), (after(case, first).only(left), True)):
+        scored = [
+            s for s in _scored(part, plain)
+            if s.coverage >= 0.2 and s.hit.sum() >= 0.04 * len(case.rows) and s.hypothesis != first.hypothesis
+            and (not both or (s.fit.side == first.fit.side and _on_top(s)))
+        ]  # fmt: skip
+        if scored and scored[0].saved > (0 if best is None else 1.05 * best[0].saved + 10):
+            hit = np.zeros(len(left), dtype=bool)
+            hit[np.flatnonzero(left)] = scored[0].hit
+            best, on_top = (replace(scored[0], hit=hit), _alike(scored[0], scored)), both
+    return best, on_top
+
+
+def _on_top(second: Scored) -> bool:
+    """Return whether a rule on top of another is to be believed: most of the rest, and no mere loss of digits."""
+    return second.coverage >= 0.5 and not second.fit.weak and second.hypothesis not in ("precision", "default-for-null")
+
+
+def after(case: Case, first: Scored) -> Case:
+    """Return the case as it looks once ``first`` has been done to the side that is taken as the truth."""
+    fit, rows = first.fit, case.rows
+    source = (case.offline if fit.side == "online" else case.online).copy()
+    line = case.timeline
+    if fit.apply is not None:
+        with np.errstate(all="ignore"):
+            source[rows] = fit.apply(source[rows])
+            line = None if line is None else replace(line, value=fit.apply(line.value))
+    else:
+        made = fit.predicted[0]
+        source[rows] = np.where(missing(made), source[rows], made)
+    changed = replace(case, offline=source) if fit.side == "online" else replace(case, online=source)
+    return replace(changed, timeline=line)
+
+
+def _scored(case: Case, plain: Mapping[Side, Floats] | None = None) -> list[Scored]:
+    """Return every fit that beats chance, the one that saves most bits first; ``plain``: bits without any, per side."""
+    plain = plain or _plain_bits(case)
     found = []
     for id, known in hypotheses().items():
         if known.last or case.kind not in known.kinds:

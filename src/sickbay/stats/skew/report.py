@@ -124,10 +124,18 @@ def _feature(counts: FeatureCounts, compared: Compared, tolerance: Tolerance) ->
     interval = wilson(counts.mismatched, counts.pairs)
     pairs = compared.pairs.get(counts.name)
     if pairs is None:
-        why = counts.unknown or ("" if counts.pairs else "no row of one side meets a row of the other")
+        why = counts.unknown or _unmet(compared.sides)
         plain = Explained(counts.name, counts.kind, counts.pairs, counts.mismatched, share, interval, unknown=why)
         return FeatureSkew(counts, plain)
     explained = explain(
         pairs, history=compared.histories.get(counts.name), events=compared.events or None, tolerance=tolerance
     )
     return FeatureSkew(counts, explained, compared.segments.get(counts.name, {}))
+
+
+def _unmet(sides: Sides) -> str:
+    """Return why no pair could be compared, or an empty text."""
+    empty = [name for name, rows in (("offline", sides.offline_rows), ("online", sides.online_rows)) if not rows]
+    if empty:
+        return f"the {' and the '.join(empty)} side has no rows"
+    return "" if sides.matched else "no row of one side meets a row of the other: look at the keys and their types"

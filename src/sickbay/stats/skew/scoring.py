@@ -88,14 +88,15 @@ def _chance(case: Case, fit: Fit, view: View, plain: float) -> float:
     rounds = max(1, min(8, DRAWN // n))
     shares = [2.0**-plain]
     numbers = view.target.dtype.kind == "f"
-    pool = _pool(case)
+    pool = _pool(case, view)
     for made in ("values", "differences") if numbers and not fit.by_values else ("values",):
         hit = tried = 0
         for _ in range(rounds):
             if made == "values":
                 other = pool[rng.integers(0, len(pool), n)]
             else:
-                other = view.source + (view.target - view.source)[rng.permutation(n)]
+                # turned round, not shuffled: no pair keeps its own difference
+                other = view.source + np.roll(view.target - view.source, int(rng.integers(1, max(2, n))))
             apart = differ(view.source, other, case.tolerance)
             hit += int((_any(case, fit, other, view.source) & apart).sum())
             tried += int(apart.sum())
@@ -104,11 +105,9 @@ def _chance(case: Case, fit: Fit, view: View, plain: float) -> float:
     return float(min(max(shares), 1.0))
 
 
-def _pool(case: Case) -> Array:
-    """Return values of both sides, of equal and of mismatching pairs."""
-    return np.concatenate(
-        (case.offline[case.equal], case.offline[case.rows], case.online[case.equal], case.online[case.rows])
-    )
+def _pool(case: Case, view: View) -> Array:
+    """Return values of the column apart from those that are to be explained."""
+    return np.concatenate((case.offline[case.equal], view.source))
 
 
 def _divergence(share: float, chance: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -40,14 +41,20 @@ def propose(case: Case) -> Iterator[Fit]:
         slope, intercept = found
         says = f"online = {slope:g} × offline {'+' if intercept >= 0 else '−'} {abs(intercept):g}"
         parameters = {"slope": slope, "intercept": intercept}
-        yield Fit("online", parameters, [view.source * slope + intercept], 40.0, says=says)
+        rule = partial(straight, slope=slope, intercept=intercept)
+        yield Fit("online", parameters, [rule(view.source)], 40.0, says=says, apply=rule)
     for seen in case.views():
         for name, curve in CURVES.items():
             with np.errstate(all="ignore"):
                 made = curve(seen.source)
             made = np.where(np.isfinite(made), made, np.nan)
             says = f"the {seen.side} value is {name} of the other"
-            yield Fit(seen.side, {"of": name, "slope": 1.0, "intercept": 0.0}, [made], 12.0, says=says)
+            yield Fit(seen.side, {"of": name, "slope": 1.0, "intercept": 0.0}, [made], 12.0, says=says, apply=curve)
+
+
+def straight(values: Floats, slope: float, intercept: float) -> Floats:
+    """Return values on a straight line."""
+    return values * slope + intercept
 
 
 def line(view: View, both: np.ndarray[tuple[int], np.dtype[np.int64]], case: Case) -> tuple[float, float] | None:

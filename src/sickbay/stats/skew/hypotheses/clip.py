@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -36,9 +37,12 @@ def propose(case: Case) -> Iterator[Fit]:
         for way, bound in bounds.items():
             beyond = view.source > bound if way == "cap" else view.source < bound
             made = np.where(beyond, bound, np.nan)
-            yield Fit(view.side, {way: bound}, [made], 24.0, says=f"cut off at a {way} of {bound:g}")
+            rule = partial(np.minimum if way == "cap" else np.maximum, bound)
+            says = f"cut off at a {way} of {bound:g}"
+            yield Fit(view.side, {way: bound}, [made], 24.0, says=says, apply=rule)
         if len(bounds) == 2 and bounds["floor"] < bounds["cap"]:
             low, high = bounds["floor"], bounds["cap"]
             made = np.where((view.source > high) | (view.source < low), np.clip(view.source, low, high), np.nan)
             says = f"cut off outside {low:g} … {high:g}"
-            yield Fit(view.side, {"floor": low, "cap": high}, [made], 46.0, says=says)
+            rule = partial(np.clip, a_min=low, a_max=high)
+            yield Fit(view.side, {"floor": low, "cap": high}, [made], 46.0, says=says, apply=rule)

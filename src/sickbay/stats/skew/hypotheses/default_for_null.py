@@ -38,6 +38,10 @@ def propose(case: Case) -> Iterator[Fit]:
                 continue
             made = _filled(view, there, default)
             says = f"{_said(default)} stands instead of the {_other(view)} side's values"
+            if (empty & _same(view.target, default)).sum() >= 3:
+                everywhere = _filled(view, ~missing(view.target), default)
+                both = {"default": default, "instead_of": "null and values"}
+                yield Fit(view.side, both, [everywhere], 24.0, weak=case.kind != "number", by_values=True, says=says)
             parameters = {"default": default, "instead_of": "values"}
             yield Fit(view.side, parameters, [made], 24.0, weak=case.kind != "number", by_values=True, says=says)
 

@@ -7,10 +7,11 @@ import html
 import json
 import urllib.parse
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from sickbay.stats.skew.case import Case, Fit
-from sickbay.stats.skew.hypotheses.renamed_category import table
 from sickbay.stats.skew.hypotheses.text_normalisation import mapped
+from sickbay.stats.skew.levels import table
 from sickbay.stats.skew.registered import hypothesis
 
 
@@ -65,9 +66,9 @@ def propose(case: Case) -> Iterator[Fit]:
     """Propose each way of storing the altered side, and codes for labels: a table from words to numbers."""
     for view in case.views():
         for name, way in WAYS.items():
-            yield Fit(
-                view.side, {"form": name}, [mapped(view.source, way)], 6.0, says=f"the {view.side} text is: {name}"
-            )
+            rule = partial(mapped, way=way)
+            says = f"the {view.side} text is: {name}"
+            yield Fit(view.side, {"form": name}, [rule(view.source)], 6.0, says=says, apply=rule)
     view = case.view("online")
     numbers = [_is_number(side) for side in (view.source, view.target)]
     if numbers[0] != numbers[1]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -20,7 +21,13 @@ def propose(case: Case) -> Iterator[Fit]:
     """Propose every narrower type, once through it and back."""
     for view in case.views():
         for name, made in narrowed(view.source).items():
-            yield Fit(view.side, {"type": name}, [made], 3.0, says=f"went through {name}")
+            rule = partial(through, name=name)
+            yield Fit(view.side, {"type": name}, [made], 3.0, says=f"went through {name}", apply=rule)
+
+
+def through(values: Floats, name: str) -> Floats:
+    """Return the values after a round trip through one narrower type."""
+    return narrowed(values)[name]
 
 
 def narrowed(values: Floats) -> dict[str, Floats]:

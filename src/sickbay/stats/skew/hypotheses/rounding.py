@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
-from sickbay.stats.skew.case import Case, Fit
+from sickbay.stats.skew.case import Case, Fit, coarser, loses
 from sickbay.stats.skew.registered import hypothesis
 from sickbay.stats.table import Floats
 
@@ -27,15 +28,24 @@ def propose(case: Case) -> Iterator[Fit]:
             if case.grid and 10.0**-digits <= case.grid * 0.999 and digits > 0:
                 break  # the values have no finer digits that could be lost
             made = [nearest(view.source, 10.0**-digits), nearest(view.source, 10.0**-digits, up=True)]
-            yield Fit(view.side, {"digits": digits}, made, 4.0, says=f"rounded to {_digits(digits)}")
+            hit = case.hits(made[0], view.target, view.source) | case.hits(made[1], view.target, view.source)
+            if not loses(view, hit, 10.0**-digits) or coarser(view, hit, 10.0**-digits):
+                continue
+            rule = partial(nearest, step=10.0**-digits)
+            yield Fit(view.side, {"digits": digits}, made, 4.0, says=f"rounded to {_digits(digits)}", apply=rule)
         for step in STEPS:
             yield Fit(
                 view.side, {"step": step}, [nearest(view.source, step)], 9.0, says=f"rounded to steps of {step:g}"
             )
         for count in SIGNIFICANT:
-            made = [significant(view.source, count)]
+            rule = partial(significant, count=count)
             says = f"rounded to {count} significant digits"
-            yield Fit(view.side, {"significant_digits": count}, made, 6.0, says=says)
+            with np.errstate(all="ignore"):
+                place = 10.0 ** (np.floor(np.log10(np.maximum(np.abs(view.source), 1e-300))) - count + 1)
+            hit = case.hits(rule(view.source), view.target, view.source)
+            if not loses(view, hit, place) or coarser(view, hit, place):
+                continue
+            yield Fit(view.side, {"significant_digits": count}, [rule(view.source)], 6.0, says=says, apply=rule)
 
 
 def nearest(values: Floats, step: float, *, up: bool = False) -> Floats:

@@ -31,9 +31,9 @@ def propose(case: Case) -> Iterator[Fit]:
         hit = case.hits(made, view.target, view.source)
         if hit.any() and bool(np.all(view.source[hit] < 0)) and not _one_sided(view.equal):
             made = np.where(view.source < 0, made, np.nan)
-            yield Fit(view.side, {"form": "absolute"}, [made], 3.0, says="the sign is dropped")
+            yield Fit(view.side, {"form": "absolute"}, [made], 3.0, says="the sign is dropped", apply=np.abs)
         elif view.side == "online":
-            yield Fit("online", {"form": "negated"}, [made], 2.0, says="the sign is turned round")
+            yield Fit("online", {"form": "negated"}, [made], 2.0, says="the sign is turned round", apply=np.negative)
 
 
 def _one_sided(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -57,10 +58,9 @@ def propose(case: Case) -> Iterator[Fit]:
     """Propose each way of writing the altered side; last, forms in which both sides are the same."""
     for view in case.views():
         for i, (name, way) in enumerate(WAYS.items()):
-            made = mapped(view.source, way)
-            yield Fit(
-                view.side, {"form": name}, [made], 3.0 + i / 2, says=f"the {view.side} text is in the form {name}"
-            )
+            rule = partial(mapped, way=way)
+            says = f"the {view.side} text is in the form {name}"
+            yield Fit(view.side, {"form": name}, [rule(view.source)], 3.0 + i / 2, says=says, apply=rule)
     view = case.view("online")
     for i, (name, way) in enumerate(ALIKE.items()):
         first, second = mapped(view.source, way), mapped(view.target, way)

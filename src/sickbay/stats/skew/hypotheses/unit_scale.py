@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -34,7 +35,8 @@ def propose(case: Case) -> Iterator[Fit]:
             continue
         says = f"the online value is {factor:g} times the offline value"
         # a value of zero stays zero, and few whole numbers have many ratios: the rest is left to the description length
-        yield Fit("online", {"factor": factor}, [view.source * factor], bits, says=says)
+        rule = partial(np.multiply, factor)
+        yield Fit("online", {"factor": factor}, [view.source * factor], bits, says=says, apply=rule)
     yield from _rounded(case)
 
 
