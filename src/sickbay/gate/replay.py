@@ -113,7 +113,6 @@ def _computation(given: Any) -> Computation:
 
 def _sql(text: str) -> Computation:
     """Return SQL over ``rows`` as a computation; its answer is a list of rows."""
-
     from sickbay.sources.tables import connection, quote
 
     con = connection(threads=1)
