@@ -81,6 +81,12 @@ SERVICES = (
         "airflow",
         _environment("postgres", "etl", "airflow"),
     ),
+    Ring(
+        "feast",
+        "a feature store: Feast, Redis and its replica",
+        "feast",
+        _environment("feast", "features-serving", "features-serving-old"),
+    ),
     Ring("clickhouse", "statistics inside ClickHouse (chdb)", "clickhouse", _package("chdb", "0.5 GB")),
     Ring("spark", "statistics on Spark, as several processes", "spark", _spark),
     Ring("conformance", "every probe on its named cases", "conformance", _nothing),

@@ -6,6 +6,7 @@
 
     sickbay.drift("accepted.parquet", "yesterday.parquet").columns
     sickbay.validate("candidate.parquet", "champion.parquet", "labelled.parquet").passed
+    sickbay.skew("training.parquet", "serving.parquet", keys=["user_id"]).skewed
 
 Names are loaded when they are first used: ``import sickbay`` itself reads nothing heavy.
 """
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from sickbay.errors import UserError as UserError
     from sickbay.gate.operation import validate as validate
     from sickbay.gate.pairs import Named as Named
+    from sickbay.gate.replay import replay as replay
     from sickbay.monitor.comparing import drift as drift
     from sickbay.monitor.comparing import profile as profile
+    from sickbay.stats.skew.report import SkewReport as SkewReport
     from sickbay.terms.diagnosis import Diagnosis as Diagnosis
 
 __version__ = "0.1.0"
@@ -38,15 +41,17 @@ _HOME = {
     "RemedyError": "sickbay.errors",
     "SickbayError": "sickbay.errors",
     "Site": "sickbay.config",
+    "SkewReport": "sickbay.stats.skew.report",
     "SourceError": "sickbay.errors",
     "UserError": "sickbay.errors",
     "drift": "sickbay.monitor.comparing",
+    "replay": "sickbay.gate.replay",
     "load_site": "sickbay.config",
     "profile": "sickbay.monitor.comparing",
     "validate": "sickbay.gate.operation",
 }
 
-__all__ = ["__version__", "investigate", *_HOME]
+__all__ = ["__version__", "investigate", "skew", *_HOME]
 
 
 def investigate(site: Any = None, scenario: str | None = None, **asked: Any) -> Diagnosis:
@@ -63,6 +68,21 @@ def investigate(site: Any = None, scenario: str | None = None, **asked: Any) -> 
     notebook.attach()  # gives the diagnosis its notebook view
 
     return investigation.investigate(site, scenario, **asked)
+
+
+def skew(offline: Any, online: Any, *, keys: Any, **asked: Any) -> SkewReport:
+    """Return how the offline (training) and online (serving) values of features differ, and which rule explains it.
+
+    Both are a file, glob, directory, address, or a pandas, Polars, Arrow or Spark table; ``keys`` identify an entity.
+    Keywords: ``time``, ``online_time``, ``history``, ``events``, ``features``, ``tolerance``, ``tolerances``,
+    ``segments``. Raises TableError when a table cannot be used, SourceError when it cannot be read.
+    """
+    from sickbay.monitor import skewing
+    from sickbay.report import skew as skew_report
+
+    skew_report.attach()  # gives the report its notebook view
+
+    return skewing.skew(offline, online, keys=keys, **asked)
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,8 @@ def sites(way, port):
     scheme = "https" if way == "bad certificate" else "http"
     return {
         "mlflow": {"url": f"{scheme}://127.0.0.1:{port}", "username": "u", "password": SECRET},
+        "redis": {"url": f"redis://u:{SECRET}@127.0.0.1:{port}", "primary": f"redis://127.0.0.1:{port}"},
+        "feast": {"server": f"{scheme}://127.0.0.1:{port}", "token": SECRET},
         "postgres": {"dsn": f"postgresql://u:{SECRET}@127.0.0.1:{port}/db"},
         "s3": {
             "endpoint": f"{scheme}://127.0.0.1:{port}", "bucket": "b", "access_key": "k", "secret_key": SECRET,
@@ -135,6 +137,23 @@ def test_a_pipeline_whose_every_system_is_away_is_not_called_healthy(way, tmp_pa
     assert diagnosis.seconds < 20
     assert diagnosis.none_of_these < 0.5
     assert SECRET not in repr(diagnosis)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_online_store_that_misbehaves(way, tmp_path):
+    found = looked(way, "feature_platform.store", "redis", tmp_path)
+    assert found["online_store.unreachable"].on == (way == "refuse"), "only a refusal is known to be one"
+    assert {f.status for name, f in found.items() if name != "online_store.unreachable"} == {"unknown"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_feature_server_that_misbehaves(way, tmp_path):
+    failing = looked(way, "feature_platform.server", "feast", tmp_path)["features.server_fails"]
+    if way in ("refuse", "close", "noise", "half an answer", "error 500"):
+        assert failing.on
+    else:
+        assert failing.status == "unknown"
+        assert failing.reason.startswith(("forbidden", "garbled", "timed out"))
 
 
 @pytest.mark.parametrize("way", ["hang", "refuse", "noise"])

@@ -19,6 +19,7 @@ SUMMARIES: Mapping[str, str] = {
     "investigate": "Find out what is wrong, with the evidence.",
     "drift": "Compare two tables column by column: how far each moved, and whether that matters.",
     "profile": "Profile a table: per column the nulls, range, quantiles and distribution.",
+    "skew": "Compare training and serving values of features, and say which rule turns one into the other.",
     "validate": "Decide whether a candidate model may replace the one in production.",
     "watch": "Run the site's monitors, and investigate when one raises an alarm.",
     "dashboards": "Write a Grafana dashboard and Prometheus alert rules for the monitors.",

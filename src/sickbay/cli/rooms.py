@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sickbay.registry import Fault, SourceKind
     from sickbay.sources.context import Check
     from sickbay.stats.profile import Profile
+    from sickbay.stats.skew.report import SkewReport
     from sickbay.terms.cause import Knowledge
     from sickbay.terms.change import Change
     from sickbay.terms.diagnosis import Diagnosis
@@ -115,6 +116,12 @@ class Rooms:
         from sickbay.monitor import comparing
 
         return comparing.profile(table, **asked)
+
+    def skew(self, offline: Any, online: Any, **asked: Any) -> SkewReport:
+        """Return two sides of features compared and explained; see ``sickbay.monitor.skewing``."""
+        from sickbay.monitor import skewing
+
+        return skewing.skew(offline, online, **asked)
 
     def validate(self, candidate: Any, champion: Any, data: Any, *, names: dict[str, Any], **asked: Any) -> Verdict:
         """Return the gate's verdict; see ``sickbay.gate.operation``."""

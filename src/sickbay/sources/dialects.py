@@ -14,15 +14,22 @@ ALLOWED = frozenset({
     "TableAlias", "Identifier", "Column", "Alias", "Star", "Literal", "Null", "Boolean", "Paren", "Not", "And", "Or",
     "Is", "In", "EQ", "LT", "LTE", "GT", "GTE", "Mul", "Add", "Sub", "Div", "Neg", "Abs", "Ceil", "Case", "If", "Cast",
     "TryCast", "DataType", "Count", "Sum", "Min", "Max", "Avg", "ApproxDistinct", "Window", "RowNumber",
-    "TimestampTrunc", "DateTrunc", "Var",
+    "TimestampTrunc", "DateTrunc", "Var", "Mod", "MD5",
 })  # fmt: skip
 """What engines render alike (DESIGN.md §8); sqlglot does not refuse what an engine lacks, so all else is refused."""
 ROWS = "rows"
 EXACT_DISTINCT = ("postgres",)
 
 
-def render(select: exp.Expression, dialect: str, source: exp.Expression, types: Mapping[str, str] | None = None) -> str:
+def render(
+    select: exp.Expression,
+    dialect: str,
+    source: exp.Expression | Mapping[str, exp.Expression],
+    types: Mapping[str, str] | None = None,
+) -> str:
     """Return SQL of ``dialect`` that reads from ``source`` where the expression says ``rows``.
+
+    ``source`` may name several tables: the expression's name → what is read.
 
     Raises TypeError for a kind of expression outside the portable core: a defect of the caller.
     """
@@ -30,13 +37,16 @@ def render(select: exp.Expression, dialect: str, source: exp.Expression, types: 
         if type(node).__name__ not in ALLOWED:
             raise TypeError(f"{type(node).__name__} is outside the portable core of expressions")
     booleans = {name for name, engine_type in (types or {}).items() if engine_type.lower().startswith("bool")}
-    made = select.copy().transform(partial(_node, dialect=dialect, source=source, booleans=booleans))
+    sources = source if isinstance(source, Mapping) else {ROWS: source}
+    made = select.copy().transform(partial(_node, dialect=dialect, sources=sources, booleans=booleans), copy=False)
     return str(made.sql(dialect=dialect, identify=True))
 
 
-def _node(node: exp.Expression, *, dialect: str, source: exp.Expression, booleans: set[str]) -> exp.Expression:
-    if isinstance(node, exp.Table) and node.name == ROWS:
-        return source.copy()
+def _node(
+    node: exp.Expression, *, dialect: str, sources: Mapping[str, exp.Expression], booleans: set[str]
+) -> exp.Expression:
+    if isinstance(node, exp.Table) and node.name in sources:
+        return sources[node.name].copy()
     if isinstance(node, exp.ApproxDistinct) and dialect in EXACT_DISTINCT:
         return exp.Count(this=exp.Distinct(expressions=[node.this]))
     if isinstance(node, exp.Cast) and isinstance(node.this, exp.Column) and node.this.name in booleans:

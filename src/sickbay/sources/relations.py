@@ -65,11 +65,7 @@ class Relation:
 
     def query(self, select: exp.Expression) -> dict[str, Array]:
         """Run a portable expression over ``rows``; column name → array, null as None or NaN."""
-        answer = self.run(self.render(select))
-        if isinstance(answer, dict):
-            return answer
-        names, rows = answer
-        return {name: _array([row[i] for row in rows]) for i, name in enumerate(names)}
+        return as_columns(self.run(self.render(select)))
 
     def render(self, select: exp.Expression) -> str:
         """Return the expression as SQL of this engine, reading from this table."""
@@ -151,6 +147,14 @@ def open_relation(table: Any, *, base: Path, key: str, environ: Mapping[str, str
     from sickbay.sources.duckdb_tables import open_duckdb
 
     return open_duckdb(table, base, key=key)
+
+
+def as_columns(answer: Rows | dict[str, Array]) -> dict[str, Array]:
+    """Return an engine's answer as columns: numbers as floats where none is missing, else objects with None."""
+    if isinstance(answer, dict):
+        return answer
+    names, rows = answer
+    return {name: _array([row[i] for row in rows]) for i, name in enumerate(names)}
 
 
 def address_parts(text: str, *, key: str) -> tuple[str, str]:

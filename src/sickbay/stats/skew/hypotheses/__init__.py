@@ -1,0 +1,1 @@
+"""One file per hypothesis; a new file is found by itself."""
