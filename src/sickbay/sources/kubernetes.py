@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -11,8 +12,8 @@ from typing import Any, Self
 
 from sickbay.errors import SiteFileError, SourceError, SourceForbidden, SourceGarbled, SourceTimeout
 from sickbay.registry import source
-from sickbay.sources import exposition, settings
 from sickbay.sources import kubernetes_objects as objects
+from sickbay.sources import pod_metrics, settings
 from sickbay.sources.context import Check, Context
 from sickbay.sources.kubernetes_errors import asked
 from sickbay.sources.kubernetes_objects import Autoscaler, Event, Node, Pod, Revision, Usage, Workload
@@ -21,6 +22,7 @@ from sickbay.sources.replies import Http
 SECONDS = 6.0
 PAGE = 500
 """Objects asked for at a time: a namespace of any size is read in pieces that the server can bear."""
+_TYPES = threading.Lock()
 AUTOSCALING = ("v2", "v1")
 """Versions of the autoscaler that are read, best first; the server's own list decides."""
 
@@ -52,6 +54,7 @@ class Kubernetes:
         self._raw = client_adapter.Client(config, client_adapter.ConnectionParams(timeout=limits, trust_env=False))
         self.namespace, self.now, self._given = self._client.namespace, now, given
         self._kept: dict[str, Any] = {}
+        _prepare_types()
 
     @classmethod
     def configured(cls, context: Context) -> bool:
@@ -188,7 +191,7 @@ class Kubernetes:
 
         return asked("pods/log", get, absent=None, absent_codes=(400, 404))
 
-    def metrics(self, pod: Pod) -> exposition.Scrape:
+    def metrics(self, pod: Pod) -> pod_metrics.Scrape:
         """Return what a pod says of itself, where its annotations say that Prometheus is to read it."""
         if not self._given.scrape:
             raise SourceForbidden("the site says scrape = false in [source.kubernetes]")
@@ -196,7 +199,7 @@ class Kubernetes:
             raise SourceError(f"no data: the pod {pod.name} has no annotation prometheus.io/scrape with an address")
         base, _, path = pod.scrape.partition("://")[2].partition("/")
         client = self._once(f"metrics of {base}", lambda: Http(f"{pod.scrape.partition('://')[0]}://{base}"))
-        return exposition.scrape(client, f"/{path}")
+        return pod_metrics.scrape(client, f"/{path}")
 
     def follow(self, seconds: float) -> Iterator[Pod]:
         """Yield pods of the workload as they change for a while; a cut or outdated watch is taken up again."""
@@ -238,8 +241,8 @@ class Kubernetes:
                         yield given["type"], given["object"]
                     if time.monotonic() > end:
                         return
-        except (httpx2.HTTPError, ValueError, KeyError):
-            return  # cut: the caller goes on from the last version
+        except (httpx2.HTTPError, ValueError, KeyError, RuntimeError):
+            return  # cut, or closed meanwhile: the caller goes on from the last version
 
     def _groups(self) -> dict[str, tuple[str, ...]]:
         """Return API group → versions that the server offers."""
@@ -308,6 +311,24 @@ class Kubernetes:
         self._raw.close()
         for name in [name for name in self._kept if name.startswith("metrics of ")]:
             self._kept.pop(name).close()
+
+
+def _prepare_types() -> None:
+    """Let the decoder learn every type that is read, in one thread.
+
+    It learns a type when it first meets it, and two threads that meet one at once end the process (msgspec 0.22,
+    segmentation fault, seen whenever five probes started together).
+    """
+    from lightkube.core import decoders
+    from lightkube.resources import apps_v1, autoscaling_v1, autoscaling_v2, core_v1
+
+    with _TYPES:
+        for kind in (
+            core_v1.Pod, core_v1.Event, core_v1.Node, apps_v1.Deployment, apps_v1.StatefulSet, apps_v1.ReplicaSet,
+            autoscaling_v1.HorizontalPodAutoscaler, autoscaling_v2.HorizontalPodAutoscaler,
+        ):  # fmt: skip
+            decoders.decode_list(b'{"items": []}', kind)
+        core_v1.Pod.from_dict({"metadata": {"name": "none"}, "spec": {"containers": []}})
 
 
 def _config(given: _Settings, context: Context) -> Any:

@@ -22,6 +22,7 @@ class End:
     exit_code: int
     started: datetime | None
     finished: datetime | None
+    id: str = ""
 
     @property
     def out_of_memory(self) -> bool:
@@ -201,7 +202,7 @@ def _container(spec: Any, status: Any) -> Container:
 def _end(given: Any) -> End | None:
     if given is None:
         return None
-    return End(given.reason or "", given.exitCode, utc(given.startedAt), utc(given.finishedAt))
+    return End(given.reason or "", given.exitCode, utc(given.startedAt), utc(given.finishedAt), given.containerID or "")
 
 
 def resources(given: Any) -> Resources:

@@ -84,7 +84,7 @@ def release_wide_features(system: Pods, *, seed: int, strength: float) -> Iterat
 @fault(produces="limit-too-low", system="pods")
 def lower_limit(system: Pods, *, seed: int, strength: float) -> Iterator[None]:
     """Rolls out a lower memory limit, and nothing else."""
-    limit = round(_between(strength, 165, 140)) * MIB
+    limit = round(_between(strength, 190, 172)) * MIB
     system.roll_out(system.template.changed(limit=limit, request=limit // 2))
     system.wait_for_kill()
     yield
@@ -93,7 +93,7 @@ def lower_limit(system: Pods, *, seed: int, strength: float) -> Iterator[None]:
 @fault(produces="limit-too-low", system="pods")
 def deploy_with_a_small_limit(system: Pods, *, seed: int, strength: float) -> Iterator[None]:
     """Deploys the service anew, with a limit that its working set never fitted."""
-    limit = round(_between(strength, 165, 140)) * MIB
+    limit = round(_between(strength, 190, 172)) * MIB
     system.roll_out(system.template.changed(limit=limit, request=limit // 2), anew=True)
     system.wait_for_kill()
     yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -68,7 +69,7 @@ class KubeApi:
         self._objects: dict[tuple[str, str], dict[tuple[str, str], Object]] = {}
         self._journal: list[tuple[int, str, Object]] = []
         self._version, self._changed = 1000, threading.Condition()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http = _Quiet(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
         self._open = True
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
@@ -148,6 +149,14 @@ class KubeApi:
             self._changed.notify_all()
         self._http.shutdown()
         self._http.server_close()
+
+
+class _Quiet(ThreadingHTTPServer):
+    """Says nothing of clients that leave in the middle of an answer: that is how a watch ends."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _shelf(given: Object) -> tuple[str, str]:

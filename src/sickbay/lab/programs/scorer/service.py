@@ -39,9 +39,22 @@ async def lifespan(app):
     app.state.model = model.Model(settings.MODEL)
     say(f"model {settings.MODEL.rpartition('/')[2]} loaded in {time.perf_counter() - began:.2f} s")
     app.state.threads = ThreadPoolExecutor(4)
+    await warm_up(app.state)
     task = asyncio.create_task(audit.send())
     yield
     task.cancel()
+
+
+async def warm_up(state):
+    """Serve a few made-up requests at once, so that the first real ones do not pay for what is set up on first use."""
+    loop, window = asyncio.get_running_loop(), np.ones(WORK_BYTES // 8)
+    for number in range(40):
+        profile(number)
+    payments = np.ones((700, 4))
+    await asyncio.gather(*(loop.run_in_executor(state.threads, work, state.model, n, payments) for n in range(2)))
+    for _ in range(4):
+        json.loads(json.dumps(payments.tolist()))
+    del window
 
 
 def profile(number):
