@@ -12,6 +12,8 @@ from sickbay.sources.kubernetes import Kubernetes
 from sickbay.sources.kubernetes_objects import Pod
 
 MOST_PODS = 8
+PATIENCE = 0.5
+"""Seconds to wait for a service's metrics: a busy one must not keep memory from being read."""
 REQUESTS = ("http_requests_total", "http_request_duration_seconds_count", "http_server_requests_seconds_count")
 RUNNING = ("http_requests_in_progress", "http_requests_inprogress", "http_server_active_requests")
 RESIDENT = ("process_resident_memory_bytes",)
@@ -43,6 +45,8 @@ class Life:
     samples: list[Sample] = field(default_factory=list)
     killed: bool = False
     child_kills: int = 0
+    gone: float | None = None
+    """When it was first seen to be gone; None where that was not seen."""
 
     @property
     def serves_from(self) -> float | None:
@@ -152,11 +156,14 @@ class _Seen:
                 read = self.cgroups.memory(group)
                 memory = float(read.anonymous if read.anonymous is not None else read.current)
                 peak, kills, self.grouped = (float(read.peak) if read.peak else None), read.kills or 0, True
-            except SourceError:
-                return scrapes  # it ended between two looks
-        if scrapes:
+            except SourceError:  # it ended between two looks
+                life = self.lives.get(identity)
+                if life is not None and life.gone is None:
+                    life.gone = at
+                return scrapes
+        if scrapes and (pod.ready or memory is None):
             try:
-                said = self.kubernetes.metrics(pod)
+                said = self.kubernetes.metrics(pod, PATIENCE)
                 requests, running = said.total(*REQUESTS), said.total(*RUNNING)
                 memory = said.total(*RESIDENT) if memory is None else memory
             except SourceError as error:

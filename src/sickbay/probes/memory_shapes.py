@@ -16,6 +16,10 @@ SPAN = 3.0
 SETTLING = 1.0
 """Seconds after the first request that are left out: what is set up on first use looks like a leak."""
 RESERVE = 1.25
+EMPTY = 0.02
+"""Share of the limit below which nothing runs in the group: it was just made, or its process is gone."""
+CLOSE = 0.6
+"""Seconds between the last look at a life and its end within which the end says something about a jump."""
 FULL = 0.93
 """Share of the limit that a life which never served must be seen to reach, to count as full from loading."""
 
@@ -52,7 +56,7 @@ class Shape:
 def of(life: Life) -> Shape:
     """Return the shape of a life that has a limit."""
     assert life.limit
-    samples = [s for s in life.samples if s.memory > 0.02 * life.limit]
+    samples = [s for s in life.samples if s.memory > EMPTY * life.limit]
     start = life.serves_from
     serving = [s for s in samples if start is not None and s.at >= start]
     each = _each(serving)
@@ -74,7 +78,7 @@ def _base(life: Life, samples: list[Sample], serving: list[Sample]) -> float | N
     """Return memory before the first request; of a life that was killed while it loaded, what it had reached."""
     fresh = [s.memory for s in serving if s.requests == 0 and not s.running]
     if fresh:
-        return fresh[0]
+        return fresh[-1]
     if not serving and samples and (life.killed or life.child_kills) and life.limit:
         reached = max(s.peak or s.memory for s in samples)
         return reached if reached > FULL * life.limit else None  # else the kill came later, perhaps with requests
@@ -142,7 +146,8 @@ def _jump(life: Life, serving: list[Sample], each: float) -> float | None:
         top = b.peak if b.peak is not None and a.peak is not None and b.peak > a.peak else b.memory
         if b.at - a.at < 1.0:
             found.append(top - a.memory - more * each)
-    if life.killed and life.limit:
+    ended = next((s.at for s in life.samples if s.at > serving[-1].at), life.gone)  # what is left is an empty group
+    if life.killed and life.limit and ended is not None and ended - serving[-1].at < CLOSE:
         found.append(life.limit - serving[-1].memory - each * ((serving[-1].running or 0.0) + 1))
     return max(found)
 

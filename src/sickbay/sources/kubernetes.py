@@ -191,7 +191,7 @@ class Kubernetes:
 
         return asked("pods/log", get, absent=None, absent_codes=(400, 404))
 
-    def metrics(self, pod: Pod) -> pod_metrics.Scrape:
+    def metrics(self, pod: Pod, seconds: float = 2.0) -> pod_metrics.Scrape:
         """Return what a pod says of itself, where its annotations say that Prometheus is to read it."""
         if not self._given.scrape:
             raise SourceForbidden("the site says scrape = false in [source.kubernetes]")
@@ -199,7 +199,7 @@ class Kubernetes:
             raise SourceError(f"no data: the pod {pod.name} has no annotation prometheus.io/scrape with an address")
         base, _, path = pod.scrape.partition("://")[2].partition("/")
         client = self._once(f"metrics of {base}", lambda: Http(f"{pod.scrape.partition('://')[0]}://{base}"))
-        return pod_metrics.scrape(client, f"/{path}")
+        return pod_metrics.scrape(client, f"/{path}", seconds=seconds)
 
     def follow(self, seconds: float) -> Iterator[Pod]:
         """Yield pods of the workload as they change for a while; a cut or outdated watch is taken up again."""

@@ -34,7 +34,7 @@ REPLICAS = 2
 MODEL_MB = 30
 MIB = 2**20
 USUAL: Mapping[str, Any] = {"rate": 8.0, "rows": 60, "large_share": 0.05, "large_rows": 1500, "customers": 40}
-BASELINE_SECONDS = 5.0
+BASELINE_SECONDS = 4.5
 """Seconds of usual traffic in the access log before anything is broken."""
 
 
