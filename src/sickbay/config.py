@@ -18,8 +18,8 @@ from sickbay.errors import SiteFileError, nearest
 
 SITE_FILE = "sickbay.toml"
 SOURCE_NAMES = (
-    "airflow", "docker", "feature_store", "host", "kubernetes", "logs", "mlflow", "mysql", "postgres", "prometheus",
-    "redis", "s3", "serving", "traces",
+    "airflow", "docker", "feature_store", "host", "kubernetes", "logs", "mlflow", "mysql", "network", "postgres",
+    "process", "profile", "prometheus", "redis", "s3", "serving", "traces",
 )  # fmt: skip
 """Kinds of system the site file may name; which of them this release reads is what ``sickbay doctor`` says."""
 
@@ -29,9 +29,10 @@ class _Part(BaseModel):
 
 
 class System(_Part):
-    """``[system]``: the name that reports carry."""
+    """``[system]``: the name that reports carry, and the file that holds what the system is like when it is well."""
 
     name: str = "unnamed system"
+    baseline: str | None = None
 
 
 class Columns(_Part):

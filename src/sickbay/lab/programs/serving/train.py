@@ -7,7 +7,7 @@ import joblib
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-CUSTOMERS = 1000
+CUSTOMERS = 400
 
 
 def main(place, seed, trees):
@@ -19,7 +19,7 @@ def main(place, seed, trees):
     joblib.dump(fitted, place / "model.joblib")
     with (place / "history.bin").open("wb") as file:
         for _ in range(CUSTOMERS // 50):
-            file.write(rng.gamma(2.0, 30.0, size=50 * 8192).astype(np.float32).tobytes())
+            file.write(rng.gamma(2.0, 30.0, size=50 * 32768).astype(np.float32).tobytes())
 
 
 if __name__ == "__main__":
