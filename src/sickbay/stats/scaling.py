@@ -1,8 +1,8 @@
 """How time grows with the size of the input, and how throughput grows with workers.
 
 Growth: t(n) = a + b·nᵏ, fitted to relative errors over a grid of k, with the interval of the profile likelihood (Wilks
-1938). Scaling: the universal scalability law X(n) = λn / (1 + σ(n − 1) + κn(n − 1)) (Gunther 1993), whose σ is the share
-that is serial (a shared thing is waited for) and κ the cost of keeping each other informed.
+1938). Scaling: the universal scalability law X(n) = λn / (1 + σ(n − 1) + κn(n − 1)) (Gunther 1993), whose σ is the
+share that is serial (a shared thing is waited for) and κ the cost of keeping each other informed.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def collect_garbage(system: Serving, *, seed: int, strength: float) -> Iterator[
 @fault(produces="memory-pressure", system="serving", shows_within=10)
 def leave_no_memory(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Leaves the server little more memory than it needs for itself, so that mapped files are read again and again."""
-    with _squeezed(system, "history.bin", 8, "maps_history", PLACES=_between(600, 1300, strength)):
+    with _squeezed(system, "history.bin", 12, "maps_history", PLACES=_between(600, 1300, strength)):
         yield
 
 
@@ -177,14 +177,14 @@ def load_models_in_turn(system: Serving, *, seed: int, strength: float) -> Itera
 def map_large_model(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Releases a model with a table that is mapped, larger than the memory that the server may use."""
     _embeddings(system, seed)
-    with _squeezed(system, "embeddings.npy", 10, "large_model", LOOKED_UP=_between(16, 36, strength)):
+    with _squeezed(system, "embeddings.npy", 30, "large_model", LOOKED_UP=_between(16, 36, strength)):
         yield
 
 
 @fault(produces="cold-start", system="serving", shows_within=10)
 def recycle_workers(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Releases a setting that ends a worker after a few requests, and a model that is loaded when first needed."""
-    with _released(system, "lazy", MAX_REQUESTS=_between(26, 16, strength), TRIALS=_between(3, 8, strength)):
+    with _released(system, "lazy", MAX_REQUESTS=_between(26, 16, strength), TRIALS=_between(1, 3, strength)):
         yield
 
 

@@ -1,5 +1,6 @@
 """Trains the model and writes the histories: ``python train.py DIRECTORY SEED TREES``."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def main(place, seed, trees):
     with (place / "history.bin").open("wb") as file:
         for _ in range(CUSTOMERS // 50):
             file.write(rng.gamma(2.0, 30.0, size=50 * 32768).astype(np.float32).tobytes())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 if __name__ == "__main__":
