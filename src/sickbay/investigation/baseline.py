@@ -23,7 +23,7 @@ def record_baseline(
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> dict[str, dict[str, float] | str]:
-    """Observe the site's services for some seconds, write ``[system] baseline``, and return its parts or why one is not.
+    """Observe the site's services for some seconds, write ``[system] baseline``; return its parts, or why one is not.
 
     Raises UserError when the site names no baseline file or nothing that could be observed.
     """

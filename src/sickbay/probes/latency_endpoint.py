@@ -20,10 +20,10 @@ from sickbay.stats.scaling import Growth, growth
 from sickbay.terms.evidence import Evidence, Rows
 from sickbay.terms.finding import Finding, FindingKind, measured, unknown
 
-SIZES = (0.1, 0.5, 2.0, 4.0)
+SIZES = (0.1, 2.0, 4.0)
 GENERAL_SECONDS = 0.1
 """What a request of a model server takes in general, where nothing is known of this one."""
-PATIENCE = 9.0
+PATIENCE = 6.0
 """Seconds after which no further requests are begun."""
 AWAY = ("refused", "unresolved", "unreachable", "certificate")
 
@@ -78,24 +78,30 @@ def look(serving: Serving) -> Seen:
     if serving.body is None:
         raise SourceError('no data: [source.serving] names no request = "file.json" that may be sent')
     began = time.monotonic()
+
+    def left() -> float:
+        return PATIENCE - (time.monotonic() - began)
+
     health = [reply for reply in (serving.health() for _ in range(3)) if reply is not None]
-    replies = [serving.predict() for _ in range(5)]
+    replies: list[Reply] = []
+    while len(replies) < 5 and (len(replies) < 2 or left() > 0.6 * PATIENCE):
+        replies.append(serving.predict())
     solo = [reply.seconds for reply in replies if reply.ok]
     failed = [reply.says for reply in replies if not reply.ok]
     if not solo:
         _raise(replies[-1])
-    stall, stalled = 0.0, float("nan")
-    if health and health[-1].ok:
-        stall, stalled = _stall(serving)
-    together = max(reply.seconds for reply in serving.together(4))
     sizes, times = [float(serving.size)], [min(solo)]
     for scale in SIZES if serving.grows else ():
-        left = PATIENCE - (time.monotonic() - began)
-        tries = [serving.predict(scale=scale) for _ in range(2 if left > 4 * max(times) else 1 if left > 0 else 0)]
+        expected = max(times) * max(1.0, scale)
+        tries = [serving.predict(scale=scale) for _ in range(2 if left() > 6 * expected else 1 if left() > 0 else 0)]
         good = [reply.seconds for reply in tries if reply.ok]
         if good:
             sizes.append(max(1.0, round(serving.size * scale)))
             times.append(min(good))
+    stall, stalled = 0.0, float("nan")
+    if health and health[-1].ok:
+        stall, stalled = _stall(serving, 2 if left() > 3 * min(solo) else 1)
+    together = max(reply.seconds for reply in serving.together(4))
     bad = next((reply.says for reply in health if not reply.ok), "")
     return Seen(solo, failed, [h.seconds for h in health if h.ok], bad, sizes, times, together, stall, stalled)
 
@@ -132,7 +138,7 @@ def _health(seen: Seen, usual: Mapping[str, float]) -> Finding:
 
 
 def _growth(seen: Seen) -> Finding:
-    if len(seen.sizes) < 4:
+    if len(seen.sizes) < 3:
         return unknown(
             GROWS, 'no data: requests of other sizes were not answered, or [source.serving] names no "grows"'
         )
@@ -161,7 +167,7 @@ def _stalls(seen: Seen) -> Finding:
     )
     if seen.stall * seen.stalled < 0.05:
         return measured(STALLS, -2.5, statistic=seen.stall, says=says)
-    return measured(STALLS, latency.share(seen.stall, 0.6, steep=9.0), statistic=seen.stall, says=says)
+    return measured(STALLS, latency.share(seen.stall, 0.5, steep=9.0), statistic=seen.stall, says=says)
 
 
 def _queue(seen: Seen, usual: Mapping[str, float]) -> Finding:
@@ -172,10 +178,10 @@ def _queue(seen: Seen, usual: Mapping[str, float]) -> Finding:
     return measured(QUEUE, latency.share(ratio / 4, 0.55, steep=6.0, most=2.0), statistic=ratio, says=says)
 
 
-def _stall(serving: Serving) -> tuple[float, float]:
+def _stall(serving: Serving, times: int) -> tuple[float, float]:
     """Return which share of a prediction's time the slowest health check beside it took, and the prediction's time."""
     best = (0.0, 0.0)
-    for _ in range(2):
+    for _ in range(times):
         found: list[Reply] = []
         thread = threading.Thread(target=lambda: found.append(serving.predict(scale=2.0)), daemon=True)  # noqa: B023
         thread.start()

@@ -211,8 +211,11 @@ def _waits(now: Mapping[str, float], usual: Mapping[str, float]) -> Iterator[Fin
     if "pool_wait" in now or "waiting" in now:
         wait = now.get("pool_wait", 0.0)
         ratio = latency.against(wait, usual.get("pool_wait"), general=0.002, matters=8.0, floor=0.004)
+        more = max(1e-9, now.get("request", 0.0) - usual.get("request", 0.0))
         if now.get("waiting", 0.0) >= 1 and now.get("idle", 0.0) == 0:
             ratio = max(ratio, 2.0)
+        elif now.get("idle", 0.0) >= 1 or wait < 0.25 * more:
+            ratio = min(ratio, -1.5)  # whoever waited, waited for something else: a connection was there
         says = (
             f"A connection comes after {wait * 1000:.1f} ms on average; "
             f"{now.get('waiting', 0):.0f} requests wait, {now.get('idle', 0):.0f} connections are idle."

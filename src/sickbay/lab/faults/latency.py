@@ -114,14 +114,14 @@ def delay_database(system: Serving, *, seed: int, strength: float) -> Iterator[N
 @fault(produces="inefficient-algorithm", system="serving", shows_within=5)
 def compare_pairs(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Releases features that compare every event of a request with every other."""
-    with _released(system, "features_pairs", PASSES=_between(250, 700, strength)):
+    with _released(system, "features_pairs", PASSES=_between(300, 700, strength)):
         yield
 
 
 @fault(produces="feature-computation-bottleneck", system="serving", shows_within=5)
 def compute_words(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Releases features that take a hundred times the time for each event."""
-    with _released(system, "features_rows", WORDS=_between(150, 420, strength)):
+    with _released(system, "features_rows", WORDS=_between(120, 300, strength)):
         yield
 
 
@@ -154,7 +154,7 @@ def keep_every_event(system: Serving, *, seed: int, strength: float) -> Iterator
 @fault(produces="memory-pressure", system="serving", shows_within=10)
 def collect_garbage(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Releases code that keeps much and has the garbage collector walk over it in each request."""
-    with _released(system, "collect", KEPT=_between(200, 600, strength)):
+    with _released(system, "collect", KEPT=_between(150, 350, strength)):
         yield
 
 
@@ -184,21 +184,21 @@ def map_large_model(system: Serving, *, seed: int, strength: float) -> Iterator[
 @fault(produces="cold-start", system="serving", shows_within=10)
 def recycle_workers(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Releases a setting that ends a worker after a few requests, and a model that is loaded when first needed."""
-    with _released(system, "lazy", MAX_REQUESTS=_between(26, 16, strength), TRIALS=_between(1, 3, strength)):
+    with _released(system, "lazy", MAX_REQUESTS=_between(14, 8, strength), TRIALS=_between(1, 3, strength)):
         yield
 
 
 @fault(produces="cpu-throttling", system="serving", shows_within=5)
 def limit_cpu(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Gives the server a small quota of processor time; the kernel holds it back when it is used up."""
-    with _limited(system, limits.cpu("cpu", 0.085 - 0.025 * strength)):
+    with _limited(system, limits.cpu("cpu", 0.06 - 0.02 * strength)):
         yield
 
 
 @fault(produces="storage-io-bottleneck", system="serving", shows_within=5)
 def limit_reads(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Lets the server read little a second from its disk, as a volume whose credit is used up does."""
-    with _limited(system, limits.reads("reads", system.directory, int(1_000_000 - 300_000 * strength))):
+    with _limited(system, limits.reads("reads", system.directory, int(700_000 - 250_000 * strength))):
         yield
 
 

@@ -17,7 +17,7 @@ from sickbay.registry import system
 
 DATABASE, ROLE, PASSWORD = "bank", "model", "lab-model-password"
 WATCHER, WATCHER_PASSWORD = "sickbay", "lab-sickbay-password"
-RATE, ROWS, TREES = 4.0, 40, 40
+RATE, ROWS, TREES = 2.5, 40, 40
 WARM_SECONDS = 3.0
 
 

@@ -5,7 +5,9 @@ import settings
 import telemetry
 from psycopg_pool import AsyncConnectionPool
 
-QUERY = "SELECT coalesce(avg(amount), 50), count(*), count(DISTINCT amount) %% 20 FROM payments WHERE customer = ANY(%s)"
+QUERY = (
+    "SELECT coalesce(avg(amount), 50), count(*), count(DISTINCT amount) %% 20 FROM payments WHERE customer = ANY(%s)"
+)
 NEIGHBOURS = settings.number("NEIGHBOURS", 10)
 
 

@@ -14,6 +14,11 @@ def client():
     return httpx.Client(base_url=settings.RISK, timeout=30, trust_env=False)
 
 
+async def close(line):
+    """Close the client."""
+    line.close()
+
+
 async def rating(line, customer, events):
     """Return the rating of a customer, over those of the merchants."""
     with telemetry.span("GET /risk", 3, **{"peer.service": "risk"}) as parent:
