@@ -18,8 +18,8 @@ from sickbay.errors import SiteFileError, nearest
 
 SITE_FILE = "sickbay.toml"
 SOURCE_NAMES = (
-    "airflow", "docker", "feature_store", "host", "kubernetes", "logs", "mlflow", "mysql", "network", "postgres",
-    "process", "profile", "prometheus", "redis", "s3", "serving", "traces",
+    "airflow", "cgroups", "containers", "feature_store", "host", "kubernetes", "logs", "mlflow", "mysql", "network",
+    "postgres", "process", "profile", "prometheus", "redis", "s3", "serving", "traces",
 )  # fmt: skip
 """Kinds of system the site file may name; which of them this release reads is what ``sickbay doctor`` says."""
 

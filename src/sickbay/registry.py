@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from sickbay.errors import PluginError, UnknownNameError, nearest
 from sickbay.terms.finding import FindingKind
@@ -131,7 +131,8 @@ def probe(
 ) -> Callable[[Callable[..., Measurement]], Callable[..., Measurement]]:
     """Register a function as a probe named ``module.function``.
 
-    Positional parameters annotated with a source class are filled with that source; keyword-only parameters are options
+    Positional parameters annotated with a source class are filled with that source (``X | None``: or None, where the
+    site does not name it or it cannot be connected); keyword-only parameters are options
     with defaults. ``deadline`` defaults to twenty times ``seconds``, at least 60 s.
     """
 
@@ -149,6 +150,7 @@ def probe(
                 load=load,
                 deadline=deadline or max(60.0, 20 * seconds),
                 sources=_source_parameters(function),
+                optional=_optional_parameters(function),
                 options=_options(function),
                 where=place(function),
             ),
@@ -220,7 +222,7 @@ def _source_parameters(function: Callable[..., Any]) -> dict[str, str]:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             continue
-        annotation = hints.get(parameter.name)
+        annotation = _inner(hints.get(parameter.name))
         if annotation not in kinds:
             raise PluginError(
                 f"probe {function.__module__}.{function.__name__}: parameter {parameter.name!r} is annotated with "
@@ -229,6 +231,17 @@ def _source_parameters(function: Callable[..., Any]) -> dict[str, str]:
             )
         wanted[parameter.name] = kinds[annotation]
     return wanted
+
+
+def _optional_parameters(function: Callable[..., Any]) -> frozenset[str]:
+    hints = get_type_hints(function)
+    return frozenset(name for name in _source_parameters(function) if _inner(hints[name]) is not hints[name])
+
+
+def _inner(hint: Any) -> Any:
+    """Return X of ``X | None``, else the hint as it is."""
+    parts = [part for part in get_args(hint) if part is not type(None)]
+    return parts[0] if len(parts) == 1 and type(None) in get_args(hint) else hint
 
 
 def _options(function: Callable[..., Any]) -> dict[str, Any]:

@@ -86,11 +86,11 @@ class Rooms:
 
         return operations.start_held(directory, system=system, seed=seed, say=say)
 
-    def live_systems(self) -> Sequence[str]:
-        """Return the systems that are servers running, not tables written."""
+    def live_systems(self) -> Mapping[str, str]:
+        """Return the systems that are servers running, not tables written, with the scenario that each is broken for."""
         from sickbay.registry import SYSTEMS
 
-        return tuple(SYSTEMS.load())
+        return {name: found.scenario for name, found in SYSTEMS.load().items()}
 
     def open_lab(self, directory: Path) -> Lab | Remote:
         """Return the lab system that was started in ``directory``."""

@@ -41,11 +41,24 @@ class Connections:
 
     def arguments(self, probe: Probe) -> Mapping[str, Any]:
         """Return the clients that a probe's parameters ask for."""
-        return {parameter: self.get(kind) for parameter, kind in probe.sources.items()}
+        return {
+            parameter: self._maybe(kind) if parameter in probe.optional else self.get(kind)
+            for parameter, kind in probe.sources.items()
+        }
+
+    def _maybe(self, name: str) -> Any:
+        """Return the client; None where the site names none, or it cannot be connected."""
+        if not self.configured(name):
+            return None
+        try:
+            return self.get(name)
+        except SourceError:
+            return None
 
     def lacking(self, probe: Probe) -> list[str]:
         """Return the kinds of source a probe needs that the site does not name."""
-        return sorted({kind for kind in probe.sources.values() if not self.configured(kind)})
+        needed = {kind for parameter, kind in probe.sources.items() if parameter not in probe.optional}
+        return sorted(kind for kind in needed if not self.configured(kind))
 
     def close(self) -> None:
         """Close every client; one that cannot be closed does not keep the others open."""

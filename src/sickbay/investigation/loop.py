@@ -152,7 +152,8 @@ def _possible(knowledge: Knowledge, scenario: Scenario, runnable: Mapping[str, P
         usual = [name for name, link in cause.shows.items() if link.strength >= STRENGTHS["often"]]
         return sum(name in measurable for name in usual) * 2 >= max(1, len(usual))
 
-    return [cause for cause in knowledge.causes.values() if cause.scenario == scenario.id or tellable(cause)]
+    causes = knowledge.seen_from(scenario.id)
+    return [cause for cause in causes.values() if cause.scenario == scenario.id or tellable(cause)]
 
 
 def _run(state: State) -> Stopped:

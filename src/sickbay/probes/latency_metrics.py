@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sickbay.errors import SourceError
 from sickbay.registry import probe
-from sickbay.sources.exposition import Scrape
+from sickbay.sources.pod_metrics import Scrape
 from sickbay.sources.prometheus import Prometheus
 from sickbay.stats import latency
 from sickbay.terms.evidence import Evidence, Rows

@@ -21,6 +21,9 @@ STAMP = re.compile(
     r"(?: ?(?P<zone>Z|UTC|[+-]\d\d:?\d\d))?"
 )
 
+CLF = re.compile(r"\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]")
+"""The time of the common log format of web servers."""
+
 
 class _Settings(settings.Settings):
     files: Mapping[str, str]
@@ -106,7 +109,11 @@ def instant(line: str) -> datetime | None:
     """Return the first instant that stands in a line, in UTC; None if there is none."""
     found = STAMP.search(line[:200])
     if not found:
-        return None
+        common = CLF.search(line[:200])
+        try:
+            return datetime.strptime(common[1], "%d/%b/%Y:%H:%M:%S %z").astimezone(UTC) if common else None
+        except ValueError:
+            return None
     try:
         plain = datetime.fromisoformat(f"{found['date'].replace('/', '-')}T{found['time']}")
     except ValueError:

@@ -14,7 +14,7 @@ from sickbay.registry import source
 from sickbay.sources import settings
 from sickbay.sources.baseline import read_baseline
 from sickbay.sources.context import Check, Context
-from sickbay.sources.exposition import Scrape, read
+from sickbay.sources.pod_metrics import Scrape, read
 from sickbay.sources.replies import Http, Reply
 
 SECONDS = 6.0

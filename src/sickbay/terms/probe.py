@@ -18,7 +18,8 @@ class Probe:
     """A small read-only function and what it promises.
 
     ``seconds`` is the expected cost in seconds, ``deadline`` when it is given up, ``load`` what it costs the
-    system it reads. ``sources`` maps parameter name → source kind, e.g. ``{"predictions": "predictions"}``.
+    system it reads. ``sources`` maps parameter name → source kind, e.g. ``{"predictions": "predictions"}``; a parameter
+    in ``optional`` is None where the site does not name that source, or it cannot be connected.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Probe:
     sources: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
+    optional: frozenset[str] = frozenset()
 
     @property
     def says(self) -> str:
