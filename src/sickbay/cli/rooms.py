@@ -87,7 +87,7 @@ class Rooms:
         return operations.start_held(directory, system=system, seed=seed, say=say)
 
     def live_systems(self) -> Mapping[str, str]:
-        """Return the systems that are servers running, not tables written, with the scenario that each is broken for."""
+        """Return the systems that are running servers, each with the scenario that it is broken for."""
         from sickbay.registry import SYSTEMS
 
         return {name: found.scenario for name, found in SYSTEMS.load().items()}

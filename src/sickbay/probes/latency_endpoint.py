@@ -151,9 +151,9 @@ def _growth(seen: Seen) -> Finding:
     )
     if rise < 3 or found.growing < 0.6:
         return measured(GROWS, -3.0, statistic=found.order, says=f"Size hardly matters. {says}")
-    ratio = latency.share(found.order / 2, 0.72, steep=14.0)
-    if found.low < 1.25 < found.order:
-        ratio = min(ratio, 1.2)
+    ratio = latency.share(found.low / 2, 0.68, steep=14.0)
+    if found.high - found.low > 1.2:  # noise could have made it so
+        ratio = max(-1.0, min(1.0, ratio))
     return measured(GROWS, ratio, statistic=found.order, says=says)
 
 

@@ -20,6 +20,8 @@ from sickbay.terms.finding import Finding, FindingKind, measured, unknown
 
 SECONDS, LONGEST = 4.0, 8.0
 """How long two readings lie apart, and how long it is waited for a request in between."""
+LOOKS = 6
+"""Readings in between: a pool that is used up is not used up at every instant."""
 REQUEST = re.compile(r"(http|grpc|request|predict|server).*(duration|latency|seconds)", re.I)
 STAGE_LABELS = ("stage", "step", "phase", "part")
 PEER_LABELS = ("peer", "target", "upstream", "service", "host", "peer_service", "server_address")
@@ -68,6 +70,7 @@ class Change:
     before: Scrape
     after: Scrape
     seconds: float
+    between: tuple[Scrape, ...] = ()
 
     def rise(self, name: str, labels: Labels) -> float:
         """Return by how much a counter rose; after a restart, what it counts since then."""
@@ -95,14 +98,17 @@ class Change:
 
 
 def watch(prometheus: Prometheus, seconds: float = SECONDS) -> Change:
-    """Read the first page twice, and once more if no request came in between."""
+    """Read the first page several times over some seconds, and once more if no request came in between."""
     if not prometheus.pages:
         raise SourceError("no data: [source.prometheus] names no pages of the service")
     name = prometheus.pages[0]
     before, began = prometheus.scrape(name), time.monotonic()
-    time.sleep(seconds)
+    between = []
+    for _ in range(LOOKS):
+        time.sleep(seconds / LOOKS)
+        between.append(prometheus.scrape(name))
     while True:
-        seen = Change(before, prometheus.scrape(name), time.monotonic() - began)
+        seen = Change(before, prometheus.scrape(name), time.monotonic() - began, tuple(between))
         if seen.seconds > LONGEST or _requests(seen)[0] >= 3:
             return seen
         time.sleep(0.5)
@@ -127,10 +133,13 @@ def figures(seen: Change) -> dict[str, float]:
         if families:
             times, whole = seen.means(families[0])
             found[name] = whole / times if times else 0.0
+    sides = (seen.before, *seen.between, seen.after)
     for name, pattern in {"waiting": r"pool.*(waiting|pending)", "idle": r"pool.*(available|idle)"}.items():
         gauge = next((n for n in seen.after.samples if re.search(pattern, n, re.I)), None)
         if gauge:
-            found[name] = max(sum(side.samples.get(gauge, {}).values()) for side in (seen.before, seen.after))
+            values = [sum(side.samples.get(gauge, {}).values()) for side in sides]
+            found[name] = max(values)
+            found[f"{name}_none"] = sum(value == 0 for value in values) / len(values)
     pause = next((n for n in seen.after.samples if re.search(r"gc.*(pause|duration).*(total|sum)$", n)), None)
     if pause:
         found["collector"] = sum(seen.rise(pause, labels) for labels in seen.after.samples[pause]) / seen.seconds
@@ -212,13 +221,14 @@ def _waits(now: Mapping[str, float], usual: Mapping[str, float]) -> Iterator[Fin
         wait = now.get("pool_wait", 0.0)
         ratio = latency.against(wait, usual.get("pool_wait"), general=0.002, matters=8.0, floor=0.004)
         more = max(1e-9, now.get("request", 0.0) - usual.get("request", 0.0))
-        if now.get("waiting", 0.0) >= 1 and now.get("idle", 0.0) == 0:
-            ratio = max(ratio, 2.0)
-        elif now.get("idle", 0.0) >= 1 or wait < 0.25 * more:
+        used_up = now.get("idle_none", 1.0)
+        if used_up < 0.15 or wait < 0.08 * more:
             ratio = min(ratio, -1.5)  # whoever waited, waited for something else: a connection was there
+        elif used_up > 0.6 and now.get("waiting_none", 1.0) < 0.7:
+            ratio = max(ratio, 2.0)
         says = (
-            f"A connection comes after {wait * 1000:.1f} ms on average; "
-            f"{now.get('waiting', 0):.0f} requests wait, {now.get('idle', 0):.0f} connections are idle."
+            f"A connection comes after {wait * 1000:.1f} ms on average; no connection was idle in {used_up:.0%} of the "
+            f"readings, and up to {now.get('waiting', 0):.0f} requests waited."
         )
         yield measured(POOL_WAITS, ratio, statistic=wait, says=says)
     else:

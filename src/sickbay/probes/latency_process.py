@@ -73,7 +73,7 @@ def account(process: Process) -> Iterable[Finding]:
     else:
         yield unknown(THROTTLED, "no data: this host does not say what quotas hold back (Linux control groups do)")
     yield _compared(CPU, now, usual, "cpu", general=0.3, matters=2.5, floor=0.1, unit="s of processor time")
-    yield _compared(FAULTS, now, usual, "majors", general=5, matters=6, floor=10, unit="major faults")
+    yield _compared(FAULTS, now, usual, "majors", general=5, matters=4, floor=5, unit="major faults")
     yield measured(
         DISK, latency.share(seen.disk_wait - usual.get("disk_wait", 0.0), 0.2), statistic=seen.disk_wait,
         says=f"In {seen.disk_wait:.0%} of {seen.samples} samples a thread waited for the disk.",

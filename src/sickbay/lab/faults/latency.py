@@ -74,7 +74,7 @@ def call_in_the_loop(system: Serving, *, seed: int, strength: float) -> Iterator
 @fault(produces="blocking-io", system="serving", shows_within=5)
 def query_in_the_loop(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Releases code that queries the database with a synchronous driver, in the event loop."""
-    with _released(system, "db_in_the_open", NEIGHBOURS=_between(6, 14, strength)):
+    with _released(system, "db_in_the_open", NEIGHBOURS=_between(3, 7, strength)):
         yield
 
 
@@ -121,7 +121,7 @@ def compare_pairs(system: Serving, *, seed: int, strength: float) -> Iterator[No
 @fault(produces="feature-computation-bottleneck", system="serving", shows_within=5)
 def compute_words(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Releases features that take a hundred times the time for each event."""
-    with _released(system, "features_rows", WORDS=_between(120, 300, strength)):
+    with _released(system, "features_rows", WORDS=_between(100, 220, strength)):
         yield
 
 
@@ -161,15 +161,15 @@ def collect_garbage(system: Serving, *, seed: int, strength: float) -> Iterator[
 @fault(produces="memory-pressure", system="serving", shows_within=10)
 def leave_no_memory(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Leaves the server little more memory than it needs for itself, so that mapped files are read again and again."""
-    with _squeezed(system, "history.bin", 12, "maps_history", PLACES=_between(600, 1300, strength)):
+    with _squeezed(system, "history.bin", 12, "maps_history", PLACES=_between(1800, 4000, strength)):
         yield
 
 
 @fault(produces="model-swapping", system="serving", shows_within=10)
 def load_models_in_turn(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Releases code that serves several models and has room for one: each request loads another."""
-    _regions(system, 4, _between(15, 45, strength), seed)
-    with _released(system, "models_in_turn"):
+    _regions(system, 3, _between(70, 130, strength), seed)
+    with _released(system, "models_in_turn", REGIONS=3):
         yield
 
 
@@ -177,7 +177,7 @@ def load_models_in_turn(system: Serving, *, seed: int, strength: float) -> Itera
 def map_large_model(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Releases a model with a table that is mapped, larger than the memory that the server may use."""
     _embeddings(system, seed)
-    with _squeezed(system, "embeddings.npy", 30, "large_model", LOOKED_UP=_between(16, 36, strength)):
+    with _squeezed(system, "embeddings.npy", 30, "large_model", LOOKED_UP=_between(2, 6, strength)):
         yield
 
 
