@@ -44,6 +44,12 @@ class Rooms:
 
         return tuple(investigation.doctor(site, **asked))
 
+    def record_baseline(self, site: str | Path | None, **asked: Any) -> Mapping[str, Any]:
+        """Write the baseline and return its parts; see ``sickbay.investigation.baseline``."""
+        from sickbay.investigation.baseline import record_baseline
+
+        return record_baseline(site, **asked)
+
     def knowledge(self) -> Knowledge:
         """Return all causes, scenarios and advice."""
         from sickbay.knowledge import loader

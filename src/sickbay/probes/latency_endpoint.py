@@ -64,7 +64,9 @@ class Seen:
 
     def numbers(self) -> dict[str, float]:
         """Return the figures that a baseline keeps."""
-        found = {"solo_seconds": self.typical, "together_ratio": self.together / self.typical}
+        found = {"solo_seconds": self.typical}
+        if self.together == self.together:
+            found["together_ratio"] = self.together / self.typical
         return found | ({"health_seconds": min(self.health)} if self.health else {})
 
 
@@ -82,12 +84,15 @@ def look(serving: Serving) -> Seen:
     def left() -> float:
         return PATIENCE - (time.monotonic() - began)
 
-    health = [reply for reply in (serving.health() for _ in range(3)) if reply is not None]
+    health = _healths(serving)
     replies: list[Reply] = []
     while len(replies) < 5 and (len(replies) < 2 or left() > 0.6 * PATIENCE):
         replies.append(serving.predict())
     solo = [reply.seconds for reply in replies if reply.ok]
     failed = [reply.says for reply in replies if not reply.ok]
+    if not solo and health and health[-1].ok and all(reply.state == "timed out" for reply in replies):
+        nan, waited = float("nan"), [reply.seconds for reply in replies]  # it lives: a bound on its slowness is known
+        return Seen(waited, failed, [h.seconds for h in health], "", [], [], nan, 0.0, nan)
     if not solo:
         _raise(replies[-1])
     sizes, times = [float(serving.size)], [min(solo)]
@@ -171,11 +176,26 @@ def _stalls(seen: Seen) -> Finding:
 
 
 def _queue(seen: Seen, usual: Mapping[str, float]) -> Finding:
+    if seen.together != seen.together:
+        return unknown(QUEUE, "timed out: not even one alone is answered in time")
     ratio = seen.together / max(1e-9, min(seen.solo))
     says = f"Four at once take {ratio:.1f} times one alone."
     if seen.together < 0.1:
         return measured(QUEUE, -2.0, statistic=ratio, says=says)
     return measured(QUEUE, latency.share(ratio / 4, 0.55, steep=6.0, most=2.0), statistic=ratio, says=says)
+
+
+def _healths(serving: Serving) -> list[Reply]:
+    """Return what came of asking the health check three times; once where nothing comes."""
+    found: list[Reply] = []
+    while len(found) < 3:
+        reply = serving.health()
+        if reply is None:
+            break
+        found.append(reply)
+        if reply.state != "answered":
+            break
+    return found
 
 
 def _stall(serving: Serving, times: int) -> tuple[float, float]:
@@ -201,4 +221,8 @@ def _stall(serving: Serving, times: int) -> tuple[float, float]:
 def _raise(reply: Reply) -> None:
     if reply.status in (401, 403):
         raise SourceError(f"forbidden: {reply.says}")
+    if reply.state == "timed out":
+        raise SourceError(f"timed out: {reply.says}")
+    if reply.state == "answered":
+        raise SourceError(f"garbled: {reply.says}" if reply.status < 400 else f"unreachable: {reply.says}")
     raise SourceError(f"unreachable: {reply.says}")

@@ -15,7 +15,7 @@ from sickbay.sources.baseline import read_baseline
 from sickbay.sources.context import Check, Context
 from sickbay.sources.replies import Http, Reply
 
-SECONDS = 8.0
+SECONDS = 6.0
 MOST_AT_ONCE = 8
 LARGEST = 400
 """Most entries of the list that grows, whatever is asked."""

@@ -177,7 +177,7 @@ def load_models_in_turn(system: Serving, *, seed: int, strength: float) -> Itera
 def map_large_model(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Releases a model with a table that is mapped, larger than the memory that the server may use."""
     _embeddings(system, seed)
-    with _squeezed(system, "embeddings.npy", 30, "large_model", LOOKED_UP=_between(2, 6, strength)):
+    with _squeezed(system, "embeddings.npy", 30, "large_model", LOOKED_UP=_between(35, 80, strength)):
         yield
 
 
