@@ -197,13 +197,14 @@ def _parts(now: Mapping[str, float], usual: Mapping[str, float]) -> Iterator[Fin
     stages = {name.partition(":")[2]: value for name, value in now.items() if name.startswith("stage:")}
     before = {name.partition(":")[2]: value for name, value in usual.items() if name.startswith("stage:")}
     added = latency.added(stages, before)
+    pauses = now.get("collector", 0.0) / max(1e-9, now["requests_a_second"])  # they fall into whatever stage allocates
     slower = more > max(0.015, 0.5 * usual.get("request", 0.0))
     for kind, role in ((FEATURES, "features"), (INFERENCE, "inference")):
         mine = {name: value for name, value in added.items() if ROLES[role].search(name)}
         if not mine:
             yield unknown(kind, f"no data: the service tells of no stage that sounds like {role}")
             continue
-        part = sum(mine.values()) / max(more, sum(added.values()))
+        part = max(0.0, sum(mine.values()) - pauses) / max(more, sum(added.values()))
         says = f"{sum(mine.values()) * 1000:.0f} of {more * 1000:.0f} ms that a request takes longer."
         yield measured(kind, latency.share(part, 0.5, steep=7.0) if slower else -1.5, statistic=part, says=says)
     calls = {name: value for name, value in now.items() if name.startswith("call:")}

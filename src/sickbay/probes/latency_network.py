@@ -16,11 +16,11 @@ SLOW = FindingKind(
     "latency.network_slow", says="The way to a dependency and back takes far longer than usual.", leak=0.02, unit="s"
 )
 AWAY = FindingKind("latency.dependency_away", says="A dependency cannot be reached.", leak=0.02)
-TRIES = 3
+TRIES = 5
 
 
 def trips(network: Network) -> dict[str, Trip]:
-    """Return the best of three trips to each target."""
+    """Return the best of five trips to each target."""
 
     def best(name: str) -> Trip:
         tried = [network.trip(name) for _ in range(TRIES)]
@@ -39,7 +39,7 @@ def observe(network: Network) -> dict[str, float]:
 
 @probe(findings=[SLOW, AWAY], seconds=1.0, deadline=40, name="latency.network")
 def network(network: Network) -> Iterable[Finding]:
-    """Goes to each dependency and back three times, from here, and compares the shortest way with the usual one."""
+    """Goes to each dependency and back five times, from here, and compares the shortest way with the usual one."""
     found = trips(network)
     if not found:
         raise SourceError("no data: [source.network.targets] names no target")
@@ -54,7 +54,7 @@ def network(network: Network) -> Iterable[Finding]:
     if timed:
         usual = network.baseline
         ratios = {
-            name: latency.against(seconds, usual.get(name), general=0.01, matters=5.0, floor=0.006)
+            name: latency.against(seconds, usual.get(name), general=0.01, matters=4.5, floor=0.015)
             for name, seconds in timed.items()
         }
         worst = max(ratios, key=lambda name: ratios[name])

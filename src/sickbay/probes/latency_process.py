@@ -111,12 +111,15 @@ def _compared(
 
 
 def _growth(seen: Watch) -> float:
-    """Return the slope of its memory, the median over pairs of halves (Theil 1950), in bytes a second."""
-    if len(seen.memory) < 8 or seen.starts:
+    """Return the slower of the slopes of its memory between the thirds of the while, by their medians; bytes a second.
+
+    What goes up and down again, as models that are loaded in turn, has no slope in one of them.
+    """
+    if len(seen.memory) < 12 or seen.starts:
         return float("nan")
-    at, rss = np.array(seen.memory).T
-    half = len(at) // 2
-    return float(np.median((rss[half : 2 * half] - rss[:half]) / (at[half : 2 * half] - at[:half])))
+    thirds = np.array_split(np.array(seen.memory), 3)
+    at, rss = np.array([np.median(third, axis=0) for third in thirds]).T
+    return float(np.min(np.diff(rss) / np.diff(at)))
 
 
 def _memory(seen: Watch, now: dict[str, float], before: Mapping[str, float]) -> Iterable[Finding]:

@@ -161,7 +161,7 @@ def collect_garbage(system: Serving, *, seed: int, strength: float) -> Iterator[
 @fault(produces="memory-pressure", system="serving", shows_within=10)
 def leave_no_memory(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Leaves the server little more memory than it needs for itself, so that mapped files are read again and again."""
-    with _squeezed(system, "history.bin", 12, "maps_history", PLACES=_between(1800, 4000, strength)):
+    with _squeezed(system, "history.bin", 12, "maps_history", PLACES=_between(3000, 5000, strength)):
         yield
 
 
