@@ -98,6 +98,21 @@ def test_stacks_are_refused_unless_the_site_allows_them(lab):
         run_probe({"source": {"profile": {"pid_file": pid_file}}}, "latency.stacks")
 
 
+def test_traces_tell_the_way_from_the_service(lab):
+    spans = str(lab.system.directory / "spans")
+    site = {"source": {"traces": {"files": [f"{spans}/model-server.jsonl", f"{spans}/risk.jsonl"]}}}
+    before = run_probe(site, "latency.traces")[0]
+    lab.break_("delay_risk", seed=1)
+    try:
+        for place in ("model-server", "risk"):
+            (lab.system.directory / "spans" / f"{place}.jsonl").write_text("")  # rotated
+        time.sleep(12)  # a quarter of the requests is traced
+        after = run_probe(site, "latency.traces")[0]
+    finally:
+        lab.heal()
+    assert (before.on, after.on) == (False, True), (before, after)
+
+
 def test_most_findings_were_seen_on_and_off():
     rare = {"latency.dependency_away", "latency.memory_tight", "latency.major_faults", "latency.stacks_in_loading"}
     told = {name for name in SEEN if name.startswith("latency.")} - rare

@@ -74,7 +74,7 @@ def call_in_the_loop(system: Serving, *, seed: int, strength: float) -> Iterator
 @fault(produces="blocking-io", system="serving", shows_within=5)
 def query_in_the_loop(system: Serving, *, seed: int, strength: float) -> Iterator[None]:
     """Releases code that queries the database with a synchronous driver, in the event loop."""
-    with _released(system, "db_in_the_open", NEIGHBOURS=_between(3, 7, strength)):
+    with _released(system, "db_in_the_open", NEIGHBOURS=_between(3, 5, strength)):
         yield
 
 

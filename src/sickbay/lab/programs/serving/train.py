@@ -23,6 +23,7 @@ def main(place, seed, trees):
             file.write(rng.gamma(2.0, 30.0, size=50 * 32768).astype(np.float32).tobytes())
         file.flush()
         os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 if __name__ == "__main__":
