@@ -98,6 +98,11 @@ def test_stacks_are_refused_unless_the_site_allows_them(lab):
         run_probe({"source": {"profile": {"pid_file": pid_file}}}, "latency.stacks")
 
 
+def test_gentle_takes_no_stacks(lab):
+    diagnosis = investigate(lab.site_file, "serving-latency", mode="gentle")
+    assert "latency.stacks" not in {f.probe for f in diagnosis.findings}
+
+
 def test_traces_tell_the_way_from_the_service(lab):
     spans = str(lab.system.directory / "spans")
     site = {"source": {"traces": {"files": [f"{spans}/model-server.jsonl", f"{spans}/risk.jsonl"]}}}

@@ -134,6 +134,9 @@ def _prepare(
     not_runnable = {
         name: f"no data: the site file names no {', '.join(kind)}" for name, kind in lacking.items() if kind
     }
+    if mode == "gentle":
+        heavy = (name for name, probe in probes.items() if probe.load == "heavy" and name not in not_runnable)
+        not_runnable |= dict.fromkeys(heavy, "not done: it loads what it looks at, and the mode is gentle")
     runnable = {name: probe for name, probe in probes.items() if name not in not_runnable}
     if any("predictions" in probe.sources.values() for probe in runnable.values()):
         connections.get("predictions")  # a table to be fixed ends the run; other systems connect when a probe asks
