@@ -88,6 +88,7 @@ SERVICES = (
         _environment("feast", "features-serving", "features-serving-old"),
     ),
     Ring("pods", "model servers within memory limits, killed for memory", "pods", _environment("serving")),
+    Ring("serving", "a model server made slow in every way", "serving", _environment("serving", "postgres")),
     Ring("clickhouse", "statistics inside ClickHouse (chdb)", "clickhouse", _package("chdb", "0.5 GB")),
     Ring("spark", "statistics on Spark, as several processes", "spark", _spark),
     Ring("conformance", "every probe on its named cases", "conformance", _nothing),

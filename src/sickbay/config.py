@@ -19,7 +19,8 @@ from sickbay.errors import SiteFileError, nearest
 SITE_FILE = "sickbay.toml"
 SOURCE_NAMES = (
     "airflow", "cgroups", "containers", "docker", "feast", "feature_store", "files", "host", "http", "kubernetes",
-    "logs", "mlflow", "mysql", "network", "postgres", "prometheus", "redis", "s3", "services", "serving", "traces",
+    "logs", "mlflow", "mysql", "network", "postgres", "process", "profile", "prometheus", "redis", "s3", "services",
+    "serving", "traces",
 )  # fmt: skip
 """Kinds of system the site file may name; which of them this release reads is what ``sickbay doctor`` says."""
 
@@ -29,9 +30,10 @@ class _Part(BaseModel):
 
 
 class System(_Part):
-    """``[system]``: the name that reports carry."""
+    """``[system]``: the name that reports carry, and the file that holds what the system is like when it is well."""
 
     name: str = "unnamed system"
+    baseline: str | None = None
 
 
 class Columns(_Part):

@@ -16,6 +16,7 @@ SUMMARIES: Mapping[str, str] = {
     "demo": "Break a real system, diagnose it, report, heal it: all in one go.",
     "init": "Write a site file from the tables found here.",
     "doctor": "Check that every source of the site can be read.",
+    "baseline": "Write down what the services of the site are like while they are well.",
     "investigate": "Find out what is wrong, with the evidence.",
     "drift": "Compare two tables column by column: how far each moved, and whether that matters.",
     "profile": "Profile a table: per column the nulls, range, quantiles and distribution.",

@@ -54,7 +54,7 @@ def command(
     """
     door: Door = ctx.obj
     broken = choose(door, fault, scenario)
-    symptom = scenario or _scenario_of(door, broken.produces)
+    symptom = scenario or door.rooms.live_systems().get(broken.system) or _scenario_of(door, broken.produces)
     lab = _lab(door, directory, seed, broken.system)
     given: dict[str, Any] = {"seed": seed} if strength is None else {"seed": seed, "strength": strength}
     output.say(f"break: {broken.name}: {broken.says}")
@@ -92,8 +92,8 @@ def choose(door: Door, name: str | None, scenario: str | None) -> Fault:
         return faults[name]
     harmful = [fault for fault in faults.values() if fault.produces]
     if scenario:
-        causes = door.rooms.knowledge().causes
-        harmful = [f for f in harmful if f.produces in causes and causes[f.produces].scenario == scenario]
+        live = door.rooms.live_systems()
+        harmful = [f for f in harmful if (live.get(f.system) or _scenario_of(door, f.produces)) == scenario]
     harmful.sort(key=lambda fault: CAUSES.index(fault.produces) if fault.produces in CAUSES else len(CAUSES))
     if not harmful:
         raise UserError("there is no fault to demonstrate", hint="`sickbay lab list` shows what there is")

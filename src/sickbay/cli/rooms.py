@@ -45,6 +45,12 @@ class Rooms:
 
         return tuple(investigation.doctor(site, **asked))
 
+    def record_baseline(self, site: str | Path | None, **asked: Any) -> Mapping[str, Any]:
+        """Write the baseline and return its parts; see ``sickbay.investigation.baseline``."""
+        from sickbay.investigation.baseline import record_baseline
+
+        return record_baseline(site, **asked)
+
     def knowledge(self) -> Knowledge:
         """Return all causes, scenarios and advice."""
         from sickbay.knowledge import loader
@@ -87,11 +93,11 @@ class Rooms:
 
         return operations.start_held(directory, system=system, seed=seed, say=say)
 
-    def live_systems(self) -> Sequence[str]:
-        """Return the systems that are servers running, not tables written."""
+    def live_systems(self) -> Mapping[str, str]:
+        """Return the systems that are running servers, each with the scenario that it is broken for."""
         from sickbay.registry import SYSTEMS
 
-        return tuple(SYSTEMS.load())
+        return {name: found.scenario for name, found in SYSTEMS.load().items()}
 
     def open_lab(self, directory: Path) -> Lab | Remote:
         """Return the lab system that was started in ``directory``."""

@@ -31,7 +31,8 @@ def _names(knowledge: Knowledge, findings: Collection[str], probes: Collection[s
         for probe in scenario.first:
             if probe not in probes:
                 yield f"scenario {scenario.id} starts with the probe {probe}, which does not exist"
-    for cause in knowledge.causes.values():
+    views = [cause for seen in knowledge.views.values() for cause in seen.values()]
+    for cause in [*knowledge.causes.values(), *views]:
         for finding in cause.shows:
             if finding not in findings:
                 yield f"cause {cause.id} shows {finding}, which no probe reports"
@@ -50,14 +51,16 @@ def _complete(knowledge: Knowledge, faults: list[Fault]) -> Iterator[str]:
         if cause.id not in produced:
             yield f"no fault produces the cause {cause.id}"
     for scenario in knowledge.scenarios:
-        total = sum(cause.prior for cause in knowledge.causes.values() if cause.scenario == scenario)
+        total = sum(cause.prior for cause in knowledge.seen_from(scenario).values() if cause.scenario == scenario)
         if not 0.8 <= total <= 1.3:
             yield f"the priors of scenario {scenario} sum up to {total:.2f}, not to about one"
 
 
 def _apart(knowledge: Knowledge) -> Iterator[str]:
     for scenario in knowledge.scenarios.values():
-        causes = sorted((c for c in knowledge.causes.values() if c.scenario == scenario.id), key=lambda c: c.id)
+        causes = sorted(
+            (c for c in knowledge.seen_from(scenario.id).values() if c.scenario == scenario.id), key=lambda c: c.id
+        )
         for a, b in combinations(causes, 2):
             if _difference(a, b) < APART and (a.id, b.id) not in scenario.inseparable:
                 yield f"nothing tells {a.id} and {b.id} apart, and they are not declared inseparable"

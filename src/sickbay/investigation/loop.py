@@ -133,6 +133,9 @@ def _prepare(
     not_runnable = {
         name: f"no data: the site file names no {', '.join(kind)}" for name, kind in lacking.items() if kind
     }
+    if mode == "gentle":
+        heavy = (name for name, probe in probes.items() if probe.load == "heavy" and name not in not_runnable)
+        not_runnable |= dict.fromkeys(heavy, "not done: it loads what it looks at, and the mode is gentle")
     runnable = {name: probe for name, probe in probes.items() if name not in not_runnable}
     if any("predictions" in probe.sources.values() for probe in runnable.values()):
         connections.get("predictions")  # a table to be fixed ends the run; other systems connect when a probe asks
@@ -163,7 +166,8 @@ def _possible(knowledge: Knowledge, scenarios: tuple[Scenario, ...], runnable: M
         usual = [name for name, link in cause.shows.items() if link.strength >= STRENGTHS["often"]]
         return sum(name in measurable for name in usual) * 2 >= max(1, len(usual))
 
-    return [cause for cause in knowledge.causes.values() if cause.scenario in asked or tellable(cause)]
+    causes = knowledge.seen_from(scenarios[0].id) if len(scenarios) == 1 else knowledge.causes
+    return [cause for cause in causes.values() if cause.scenario in asked or tellable(cause)]
 
 
 def _run(state: State) -> Stopped:

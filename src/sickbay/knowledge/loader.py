@@ -52,6 +52,8 @@ class _Cause(_Part):
     scaled_by: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     remedies: tuple[str, ...] = ()
     prevention: str = ""
+    of: str = ""
+    """The scenario that the cause belongs to, where this file only says how it shows itself in its own."""
 
 
 class _Advice(_Part):
@@ -86,6 +88,8 @@ def read(files: Iterable[tuple[str, str]]) -> Knowledge:
     causes: dict[str, Cause] = {}
     scenarios: dict[str, Scenario] = {}
     advice: dict[str, Advice] = {}
+    views: dict[str, dict[str, Cause]] = {}
+    owners: dict[str, tuple[str, str]] = {}
     places: dict[str, str] = {}
     for name, text in files:
         document = _parse(name, text)
@@ -100,9 +104,19 @@ def read(files: Iterable[tuple[str, str]]) -> Knowledge:
             _claim(places, f"remedy {remedy}", name)
             advice[remedy] = Advice(remedy, entry.says, entry.risk, entry.cost)
         for cause, known in document.cause.items():
+            if known.of:
+                views.setdefault(scenario.id, {})[cause] = _cause(name, scenario.id, cause, known)
+                owners[cause] = (name, known.of)
+                continue
             _claim(places, f"cause {cause}", name)
             causes[cause] = _cause(name, scenario.id, cause, known)
-    return Knowledge(causes, scenarios, advice)
+    for cause, (name, owner) in owners.items():
+        if cause not in causes or causes[cause].scenario != owner:
+            raise KnowledgeError(
+                f"{name}: cause.{cause}.of: the scenario {owner} has no cause {cause}",
+                hint=explain_missing(cause, causes),
+            )
+    return Knowledge(causes, scenarios, advice, views)
 
 
 def _installed() -> list[tuple[str, str]]:

@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 
 from sickbay.errors import SiteFileError
 from sickbay.registry import source
-from sickbay.sources import settings
+from sickbay.sources import settings, trips
+from sickbay.sources.baseline import read_baseline
 from sickbay.sources.context import Check, Context
+from sickbay.sources.trips import Trip
 
 State = Literal["ok", "unresolved", "resolver", "refused", "timed out", "no route", "certificate", "closed"]
 SECONDS = 3.0
@@ -32,12 +34,18 @@ class _Settings(settings.Settings):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is tried: a host, a port, and whether a certificate is looked at."""
+    """What is tried: a host and a port, and the protocol spoken there; ``path`` is what http is asked for."""
 
     name: str
+    scheme: str
     host: str
     port: int
-    encrypted: bool
+    path: str = "/"
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether a certificate is looked at."""
+        return self.scheme in ENCRYPTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +70,15 @@ class Way:
 class Network:
     """Tries the way to ``[source.network] targets = { bank = "tls://host:443", db = "tcp://host:5432" }``.
 
-    Rights: none; a connection is opened and closed, nothing is sent but a TLS greeting. It shows the network as it is
+    Rights: none; a connection is opened and closed, and nothing is sent but a TLS greeting or, for its time, one
+    question that needs no login. It shows the network as it is
     from the host that sickbay runs on. ``ca`` names a file of own certificate authorities.
     """
 
-    def __init__(self, targets: Mapping[str, Target], ca: str, now: datetime) -> None:
+    def __init__(self, targets: Mapping[str, Target], ca: str, now: datetime, baseline: Mapping[str, float]) -> None:
         self.targets, self.now, self._ca = targets, now, ca
+        self.baseline = baseline
+        """Seconds to a target and back as they usually are, by its name; empty where none were noted."""
 
     @classmethod
     def configured(cls, context: Context) -> bool:
@@ -88,7 +99,7 @@ class Network:
                 )
             targets[name] = found
         ca = str(context.site.base / given.ca) if given.ca else ""
-        return cls(targets, ca, context.now)
+        return cls(targets, ca, context.now, read_baseline(context, "network"))
 
     def ways(self, seconds: float = SECONDS) -> list[Way]:
         """Try every target at once; each step has ``seconds``."""
@@ -96,6 +107,11 @@ class Network:
             return []
         with ThreadPoolExecutor(min(16, len(self.targets))) as pool:
             return list(pool.map(lambda target: try_way(target, seconds, self._ca), self.targets.values()))
+
+    def trip(self, name: str, seconds: float = SECONDS) -> Trip:
+        """Go to a target and back once, timed in parts."""
+        target = self.targets[name]
+        return trips.go(name, target.scheme, target.host, target.port, target.path, seconds)
 
     def check(self) -> list[Check]:
         """Return which targets can be reached."""
@@ -170,4 +186,4 @@ def _target(name: str, address: str) -> Target | None:
         return None
     if not parts.hostname or port is None:
         return None
-    return Target(name, parts.hostname, port, parts.scheme in ENCRYPTED)
+    return Target(name, parts.scheme, parts.hostname, port, parts.path or "/")

@@ -81,3 +81,9 @@ class Knowledge:
     causes: Mapping[str, Cause]
     scenarios: Mapping[str, Scenario]
     advice: Mapping[str, Advice]
+    views: Mapping[str, Mapping[str, Cause]] = field(default_factory=dict)
+    """Scenario → causes that belong to another one and show themselves differently there."""
+
+    def seen_from(self, scenario: str) -> dict[str, Cause]:
+        """Return every cause by id, as it shows itself in this scenario."""
+        return {**self.causes, **self.views.get(scenario, {})}

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from sickbay.investigation.baseline import record_baseline
 from sickbay.lab.systems import postgres
 from sickbay.lab.systems.model_server import Load, Service, free_service, train
 from sickbay.lab.systems.processes import LabError, free_port, wait_until
@@ -16,7 +17,7 @@ from sickbay.registry import system
 
 DATABASE, ROLE, PASSWORD = "bank", "model", "lab-model-password"
 WATCHER, WATCHER_PASSWORD = "sickbay", "lab-sickbay-password"
-RATE, ROWS, TREES = 4.0, 40, 40
+RATE, ROWS, TREES = 2.5, 40, 40
 WARM_SECONDS = 3.0
 
 
@@ -89,6 +90,7 @@ def start(directory: Path, *, say: Callable[[str], None] = lambda _: None, seed:
         system.wait_healthy()
         time.sleep(WARM_SECONDS)  # caches and arenas of a server fill with its first requests
         say("what it is like when it is well")
+        record_baseline(system.site_file)
     except BaseException:
         system.stop()
         raise
@@ -136,6 +138,7 @@ def _site(system: Serving) -> None:
     system.site_file.write_text(
         f"""[system]
 name = "fraud-model"
+baseline = "baseline.json"
 
 [source.serving]
 url = "{system.server.url}/predict"
@@ -149,12 +152,13 @@ pages = {{ model-server = "{system.server.url}/metrics", risk = "{system.risk.ur
 [source.process]
 pid_file = "model-server/worker.pid"
 
+[source.profile]
+allow = true
+pid_file = "model-server/worker.pid"
+
 [source.network.targets]
 risk = "http://127.0.0.1:{system.to_risk.port}/health"
 database = "postgresql://127.0.0.1:{system.to_database.port}"
-
-[source.traces]
-files = ["spans/*.jsonl"]
 
 [source.postgres]
 dsn = "file:.secrets/postgres"

@@ -30,7 +30,7 @@ async def lifespan(app):
     watch = asyncio.create_task(telemetry.watch_loop(app.state.pool))
     yield
     watch.cancel()
-    await app.state.risk.aclose()
+    await risk.close(app.state.risk)
     await app.state.pool.close(1)
 
 

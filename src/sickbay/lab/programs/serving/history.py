@@ -5,8 +5,8 @@ import os
 import numpy as np
 import settings
 
-SLICE = 8192
-"""Numbers of one customer: 32 kB."""
+SLICE = 32768
+"""Numbers of one customer: 128 kB."""
 
 
 def open_file():

@@ -13,6 +13,11 @@ def client():
     return httpx.AsyncClient(base_url=settings.RISK, timeout=30, limits=limits, trust_env=False)
 
 
+async def close(line):
+    """Close the client."""
+    await line.aclose()
+
+
 async def rating(line, customer, events):
     """Return the rating of a customer."""
     began = time.perf_counter()

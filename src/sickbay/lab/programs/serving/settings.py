@@ -13,3 +13,8 @@ POOL = int(os.environ.get("DB_POOL_SIZE", "10"))
 POOL_TIMEOUT = float(os.environ.get("DB_POOL_TIMEOUT", "30"))
 MAX_REQUESTS = int(os.environ.get("MAX_REQUESTS", "0"))
 THREADS = int(os.environ.get("WORKER_THREADS", "8"))
+
+
+def number(name, usual):
+    """Return a whole number of the environment."""
+    return int(os.environ.get(name, usual))

@@ -1,5 +1,6 @@
 """Trains the model and writes the histories: ``python train.py DIRECTORY SEED TREES``."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import joblib
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-CUSTOMERS = 1000
+CUSTOMERS = 400
 
 
 def main(place, seed, trees):
@@ -19,7 +20,10 @@ def main(place, seed, trees):
     joblib.dump(fitted, place / "model.joblib")
     with (place / "history.bin").open("wb") as file:
         for _ in range(CUSTOMERS // 50):
-            file.write(rng.gamma(2.0, 30.0, size=50 * 8192).astype(np.float32).tobytes())
+            file.write(rng.gamma(2.0, 30.0, size=50 * 32768).astype(np.float32).tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 if __name__ == "__main__":
