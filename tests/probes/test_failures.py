@@ -28,6 +28,13 @@ def test_what_signatures_speak_for_is_what_probes_report():
     assert spoken == set(task.SAID) | {"killed", "heartbeat_lost"}
 
 
+def test_a_package_that_does_not_fit_is_no_failed_check_whatever_its_names_say():
+    text = (
+        "Process returned non-zero exit status 1.\ncannot import name 'field_validator' from 'pydantic' (__init__.py)"
+    )
+    assert failures.of_chain([Raised("AirflowException", text)]).signature.speaks_for == "import_failed"
+
+
 def test_the_root_cause_decides_and_not_what_wraps_it():
     wrapped = [
         Raised("AirflowException", "task failed"),
