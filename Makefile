@@ -37,6 +37,8 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/drift.py
 	$(BIN)/python benchmarks/stream.py
 	$(BIN)/python benchmarks/gate.py
+	$(BIN)/python benchmarks/skew.py
+	$(BIN)/python benchmarks/skew_join.py
 
 lock: $(VENV)/dev.stamp
 	sh tools/lock.sh

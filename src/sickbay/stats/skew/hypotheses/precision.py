@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from sickbay.stats.skew.case import Case, Fit
+from sickbay.stats.skew.case import Case, Fit, Mask, View
 from sickbay.stats.skew.registered import hypothesis
 from sickbay.stats.table import Floats
 
@@ -21,8 +21,17 @@ def propose(case: Case) -> Iterator[Fit]:
     """Propose every narrower type, once through it and back."""
     for view in case.views():
         for name, made in narrowed(view.source).items():
+            if _noise(view, case.hits(made, view.target, view.source)):
+                continue
             rule = partial(through, name=name)
             yield Fit(view.side, {"type": name}, [made], 3.0, says=f"went through {name}", apply=rule)
+
+
+def _noise(view: View, hit: Mask) -> bool:
+    """Return whether the narrow side holds plain decimals and the other one noise around them: no type did that."""
+    target = view.target[hit]
+    grid = next((10.0**-k for k in range(7) if len(target) and bool(np.all(np.round(target, k) == target))), 0.0)
+    return bool(grid) and float(np.quantile(np.abs(view.source - view.target)[hit], 0.9)) < 1e-3 * grid
 
 
 def through(values: Floats, name: str) -> Floats:

@@ -34,6 +34,8 @@ def propose(case: Case) -> Iterator[Fit]:
             rule = partial(nearest, step=10.0**-digits)
             yield Fit(view.side, {"digits": digits}, made, 4.0, says=f"rounded to {_digits(digits)}", apply=rule)
         for step in STEPS:
+            if not loses(view, case.hits(nearest(view.source, step), view.target, view.source), step):
+                continue
             yield Fit(
                 view.side, {"step": step}, [nearest(view.source, step)], 9.0, says=f"rounded to steps of {step:g}"
             )
