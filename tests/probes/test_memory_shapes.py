@@ -130,3 +130,11 @@ def test_the_plan_fits_what_was_measured():
     more = plan(120, 12.0)
     assert int(more["replicas"]) == 6, "3 x 12 x 2 requests at once, 12 of which fit a pod"
     assert "not one" in plan(290, 1.0)["replicas"]
+
+
+def test_a_process_that_is_being_taken_apart_does_not_read_as_a_small_base():
+    one = life(2.0, killed=True)
+    one.samples = [s for s in one.samples if s.ready and (s.requests or 0) > 0]
+    usual = min(s.memory for s in one.samples)
+    one.samples.append(Sample(one.samples[-1].at + 0.2, 0.06 * LIMIT, None, None, None, True))
+    assert shapes.of(one).least == usual

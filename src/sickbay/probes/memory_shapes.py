@@ -57,6 +57,8 @@ def of(life: Life) -> Shape:
     """Return the shape of a life that has a limit."""
     assert life.limit
     samples = [s for s in life.samples if s.memory > EMPTY * life.limit]
+    while len(samples) > 1 and samples[-1].memory < 0.5 * samples[-2].memory:
+        samples.pop()  # its process is being taken apart: that is no memory in use
     start = life.serves_from
     serving = [s for s in samples if start is not None and s.at >= start]
     each = _each(serving)
