@@ -73,8 +73,8 @@ RINGS = (
     Ring(
         "core",
         "no server, about a minute",
-        "not (conformance or lab or flights or watch or hostile or postgres or s3 or mlflow or serving or clickhouse"
-        " or spark)",
+        "not (conformance or lab or flights or watch or hostile or postgres or s3 or mlflow or pods or serving "
+        "or clickhouse or spark)",
         _nothing,
     ),
     Ring("hostile", "sources against servers that misbehave", "hostile", _nothing),
@@ -83,6 +83,7 @@ RINGS = (
     Ring("s3", "an S3-compatible object store", "s3", _environment("swift")),
     Ring("mlflow", "experiment tracking: MLflow, PostgreSQL, object store", "mlflow", _environment("mlflow")),
     Ring("serving", "a model server made slow in every way", "serving", _environment("serving", "postgres")),
+    Ring("pods", "model servers within memory limits, killed for memory", "pods", _environment("serving")),
     Ring("clickhouse", "statistics inside ClickHouse (chdb)", "clickhouse", _package("chdb", "0.5 GB")),
     Ring("spark", "statistics on Spark, as several processes", "spark", _spark),
     Ring("conformance", "every probe on its named cases", "conformance", _nothing),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -311,3 +313,30 @@ def test_the_role_that_is_shipped_grants_reading_and_covers_what_is_read(tmp_pat
         kinds = {p.partition("?")[0].rstrip("/").split("/")[-1] for p in api.requests}
     asked = {"pods/log" if kind == "log" else kind for kind in kinds - {"apis"}}
     assert asked <= granted
+
+
+MANY_AT_ONCE = """
+import json, sys, threading
+from datetime import UTC, datetime
+from pathlib import Path
+from sickbay.config import load_site
+from sickbay.sources.context import Context
+from sickbay.sources.kubernetes import Kubernetes
+site = load_site({"source": {"kubernetes": {"kubeconfig": sys.argv[1], "workload": "model"}}}, {}, Path())
+client = Kubernetes.connect(Context(site, datetime.now(UTC)))
+asks = [client.pods, client.events, client.revisions, client.autoscaler, client.usage, client.nodes, client.workload]
+threads = [threading.Thread(target=ask) for ask in asks * 3]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+def test_many_probes_that_start_at_once_do_not_end_the_process(tmp_path):
+    with cluster(tmp_path):
+        ran = subprocess.run(
+            [sys.executable, "-c", MANY_AT_ONCE, str(tmp_path / "kubeconfig")],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert ran.returncode == 0, f"the decoder's types are learned before threads meet: {ran.returncode} {ran.stderr}"

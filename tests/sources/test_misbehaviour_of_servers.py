@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 
@@ -84,3 +85,24 @@ def test_a_site_whose_every_system_is_away_is_no_cause_of_confidence_in_nothing(
     assert diagnosis.seconds < 20
     assert not [check for check in checks if check.ok]
     assert SECRET not in repr(diagnosis) + repr(checks)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_kubernetes_api_that_misbehaves(way, tmp_path):
+    scheme = "https" if way == "bad certificate" else "http"
+    kubeconfig = tmp_path / "kubeconfig"
+    with hostile.server(way, tmp_path) as port:
+        cluster = {"server": f"{scheme}://127.0.0.1:{port}"}
+        config = {
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": {"token": SECRET}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "ml"}}],
+        }  # fmt: skip
+        kubeconfig.write_text(json.dumps(config), encoding="utf-8")
+        began = time.monotonic()
+        site = {"source": {"kubernetes": {"kubeconfig": str(kubeconfig)}}}
+        found = [f for probe in ("pods.state", "pods.rollout") for f in run_probe(site, probe)]
+        assert time.monotonic() - began < 45
+    assert {f.status for f in found} == {"unknown"}, "a cluster that cannot be read has not no kills"
+    assert not [f.reason for f in found if "crashed" in (f.reason or "")]
+    assert SECRET not in repr(found)

@@ -14,8 +14,8 @@ from sickbay.cli.rooms import Door
 from sickbay.errors import UnknownNameError, UserError, nearest
 from sickbay.registry import Fault
 
-CAUSE = "feature-pipeline-broken"
-"""The demo breaks this unless told otherwise: everyone has met it, and the pictures show it."""
+CAUSES = ("feature-pipeline-broken", "memory-leak")
+"""The demo breaks these unless told otherwise: everyone has met them, and the pictures show them."""
 
 NOTICED = 3.0
 """Seconds until somebody looks at a live system that broke: its users have to meet the failure first."""
@@ -94,7 +94,7 @@ def choose(door: Door, name: str | None, scenario: str | None) -> Fault:
     if scenario:
         live = door.rooms.live_systems()
         harmful = [f for f in harmful if (live.get(f.system) or _scenario_of(door, f.produces)) == scenario]
-    harmful.sort(key=lambda fault: fault.produces != CAUSE)
+    harmful.sort(key=lambda fault: CAUSES.index(fault.produces) if fault.produces in CAUSES else len(CAUSES))
     if not harmful:
         raise UserError("there is no fault to demonstrate", hint="`sickbay lab list` shows what there is")
     return harmful[0]

@@ -61,7 +61,7 @@ def list_(door: Door, as_json: bool) -> None:
 @options.as_json
 @click.pass_obj
 def start(door: Door, system: str, directory: Path, seed: int, as_json: bool) -> None:
-    """Start a healthy practice system in a directory: fraud, flights, or tracking (real servers, until `lab stop`).
+    """Start a healthy practice system in a directory: fraud, flights; or real servers until `lab stop`: tracking, pods.
 
     \b
     Example:

@@ -48,11 +48,13 @@ def run_probe(
     if lacking:
         raise UserError(f"probe {name} reads {', '.join(lacking)}, which the site file does not name")
     try:
-        for kind in sorted(set(probe.sources.values())):
+        for kind in sorted({kind for name, kind in probe.sources.items() if name not in probe.optional}):
             connections.get(kind)
         run = runner.start(probe, connections, given, lambda _: None)
-        if not run.ended.wait(probe.deadline):
-            runner.give_up(run, f"timed out: no answer within {probe.deadline:.0f} s")
+        told = [float(value) for value in given.values() if isinstance(value, (int, float))]
+        deadline = max([probe.deadline, *(2 * seconds for seconds in told)])  # told to watch longer, it may take longer
+        if not run.ended.wait(deadline):
+            runner.give_up(run, f"timed out: no answer within {deadline:.0f} s")
         return [*run.findings.values(), *run.changes]
     finally:
         connections.close()

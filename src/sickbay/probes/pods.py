@@ -27,7 +27,7 @@ OTHERWISE = FindingKind(
 )
 
 
-@probe(findings=[KILLED, EVICTED, OTHERWISE], seconds=0.5, deadline=30)
+@probe(findings=[KILLED, EVICTED, OTHERWISE], seconds=0.5, deadline=15)
 def state(kubernetes: Kubernetes, cgroups: Cgroups | None) -> Iterable[Finding]:
     """Reads how the containers of the workload are and how they ended; on their node also killed children."""
     pods = kubernetes.pods()
@@ -113,7 +113,7 @@ MODEL = re.compile(r"model|artifact|weights|checkpoint|embedding", re.I)
 WORKERS = re.compile(r"worker|concurrency|processes|replicas_per|threads", re.I)
 
 
-@probe(findings=[LOWERED, FIRST, MULTIPLIED, RELEASED], seconds=0.3, deadline=20)
+@probe(findings=[LOWERED, FIRST, MULTIPLIED, RELEASED], seconds=0.3, deadline=12)
 def rollout(kubernetes: Kubernetes) -> Iterable[Finding | Change]:
     """Compares the newest revision of the deployment with the one before it: limits, image, model, workers."""
     revisions = kubernetes.revisions()
@@ -208,7 +208,7 @@ FEW, MANY = 2, 12
 """Requests of a life below which it hardly served, and above which it did."""
 
 
-@probe(findings=[UNSERVED], seconds=0.4, deadline=20)
+@probe(findings=[UNSERVED], seconds=0.4, deadline=15)
 def last_words(kubernetes: Kubernetes) -> Iterable[Finding]:
     """Reads the log of the run before, where the kernel ended it, and counts the requests that it had answered."""
     served, shown = [], []

@@ -69,7 +69,7 @@ class KubeApi:
         self._objects: dict[tuple[str, str], dict[tuple[str, str], Object]] = {}
         self._journal: list[tuple[int, str, Object]] = []
         self._version, self._changed = 1000, threading.Condition()
-        self._http = _Quiet(("127.0.0.1", 0), _handler(self))
+        self._http = _Quiet(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": self}))
         self._http.daemon_threads = True
         self._open = True
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
@@ -177,156 +177,152 @@ REASONS = {
 }  # fmt: skip
 
 
-def _handler(api: KubeApi) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one client; ``api`` is set by a subclass per server."""
 
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-            api.requests.append(self.path)
-            if api.token and self.headers.get("Authorization") != f"Bearer {api.token}":
-                return self.say(401, status(401, "Unauthorized", "Unauthorized"))
-            for trouble in api.troubles:
-                if trouble.strikes(parts.path, asked):
-                    return self.spoil(trouble, parts.path, asked)
-            return self.answer([part for part in parts.path.split("/") if part], asked)
+    api: KubeApi
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
-        def spoil(self, trouble: Trouble, path: str, asked: Mapping[str, str]) -> None:
-            if trouble.status:
-                reason = REASONS.get(trouble.status, "Unknown")
-                plain = path.rstrip("/").rpartition("/")[2]
-                said = (
-                    f'{plain} is forbidden: User "sickbay" cannot list resource "{plain}"'
-                    if trouble.status == 403
-                    else reason
-                )
-                return self.say(trouble.status, status(trouble.status, reason, said), trouble.headers)
-            if trouble.way == "cut":
-                self.close_connection = True
-                self.wfile.write(
-                    b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"kin'
-                )
-                return None
-            if trouble.way == "gone":  # a watch that is told that its version is too old
-                return self.stream([{"type": "ERROR", "object": status(410, "Expired", "too old resource version")}])
-            if trouble.way == "silence":
-                time.sleep(30)
-                self.close_connection = True
-                return None
-            return self.text(200, "<html>a gateway</html>", "text/html")
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        self.api.requests.append(self.path)
+        if self.api.token and self.headers.get("Authorization") != f"Bearer {self.api.token}":
+            return self.say(401, status(401, "Unauthorized", "Unauthorized"))
+        for trouble in self.api.troubles:
+            if trouble.strikes(parts.path, asked):
+                return self.spoil(trouble, parts.path, asked)
+        return self.answer([part for part in parts.path.split("/") if part], asked)
 
-        def answer(self, parts: list[str], asked: Mapping[str, str]) -> None:
-            if parts == ["version"]:
-                return self.say(200, {"gitVersion": api.git, "major": "1", "minor": api.git.split(".")[1]})
-            if parts == ["api"]:
-                return self.say(200, {"kind": "APIVersions", "versions": ["v1"]})
-            if parts == ["apis"]:
-                return self.say(200, _groups(api.offered))
-            if parts[:1] == ["api"]:
-                name, rest = "v1", parts[2:]
-            elif parts[:1] == ["apis"] and len(parts) >= 3:
-                name, rest = "/".join(parts[1:3]), parts[3:]
-                if parts[2] not in api.offered.get(parts[1], ()):
-                    return self.missing()
-            else:
-                return self.missing()
-            if not rest:
-                return self.say(200, {"kind": "APIResourceList", "groupVersion": name, "resources": _kinds(name)})
-            namespace: str | None = None
-            if rest[0] == "namespaces" and len(rest) >= 3:
-                namespace, rest = rest[1], rest[2:]
-            if len(rest) == 1:
-                return self.several(name, rest[0], namespace, asked)
-            if len(rest) == 3 and rest[2] == "log":
-                return self.log(namespace or "", rest[1], asked)
-            found = api.get(name, rest[0], namespace or "", rest[1])
-            return self.missing(f'{rest[0]} "{rest[1]}" not found') if found is None else self.say(200, found)
-
-        def several(self, name: str, plural: str, namespace: str | None, asked: Mapping[str, str]) -> None:
-            if asked.get("watch") in ("true", "1"):
-                return self.watch(name, plural, namespace, asked)
-            found = [one for one in api.all(name, plural, namespace) if matches(one, asked)]
-            start, limit = 0, int(asked.get("limit") or 0)
-            if "continue" in asked:
-                start = int(base64.b64decode(asked["continue"]).decode())
-            meta: Object = {"resourceVersion": str(api.version)}
-            if limit and start + limit < len(found):
-                meta |= {
-                    "continue": base64.b64encode(str(start + limit).encode()).decode(),
-                    "remainingItemCount": len(found) - start - limit,
-                }
-            kind = next(
-                (k for k, p in PLURALS.items() if p == plural and ("Metrics" in k) == ("metrics" in name)), plural
+    def spoil(self, trouble: Trouble, path: str, asked: Mapping[str, str]) -> None:
+        if trouble.status:
+            reason = REASONS.get(trouble.status, "Unknown")
+            plain = path.rstrip("/").rpartition("/")[2]
+            said = (
+                f'{plain} is forbidden: User "sickbay" cannot list resource "{plain}"'
+                if trouble.status == 403
+                else reason
             )
-            items = found[start : start + limit] if limit else found
-            return self.say(200, {"kind": f"{kind}List", "apiVersion": name, "metadata": meta, "items": items})
+            return self.say(trouble.status, status(trouble.status, reason, said), trouble.headers)
+        if trouble.way == "cut":
+            self.close_connection = True
+            self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"kin')
+            return None
+        if trouble.way == "gone":  # a watch that is told that its version is too old
+            return self.stream([{"type": "ERROR", "object": status(410, "Expired", "too old resource version")}])
+        if trouble.way == "silence":
+            time.sleep(30)
+            self.close_connection = True
+            return None
+        return self.text(200, "<html>a gateway</html>", "text/html")
 
-        def watch(self, name: str, plural: str, namespace: str | None, asked: Mapping[str, str]) -> None:
-            end = time.monotonic() + float(asked.get("timeoutSeconds") or 60)
-            version = int(asked.get("resourceVersion") or 0)
-            self.begin()
-            while time.monotonic() < end:
-                changes, version = api.since(version, min(1.0, max(0.0, end - time.monotonic())))
-                for _, kind, one in changes:
-                    same = (one["apiVersion"], PLURALS[one["kind"]]) == (name, plural)
-                    if same and namespace in (None, one["metadata"].get("namespace")) and matches(one, asked):
-                        self.chunk({"type": kind, "object": one})
-            self.wfile.write(b"0\r\n\r\n")
+    def answer(self, parts: list[str], asked: Mapping[str, str]) -> None:
+        if parts == ["version"]:
+            return self.say(200, {"gitVersion": self.api.git, "major": "1", "minor": self.api.git.split(".")[1]})
+        if parts == ["api"]:
+            return self.say(200, {"kind": "APIVersions", "versions": ["v1"]})
+        if parts == ["apis"]:
+            return self.say(200, _groups(self.api.offered))
+        if parts[:1] == ["api"]:
+            name, rest = "v1", parts[2:]
+        elif parts[:1] == ["apis"] and len(parts) >= 3:
+            name, rest = "/".join(parts[1:3]), parts[3:]
+            if parts[2] not in self.api.offered.get(parts[1], ()):
+                return self.missing()
+        else:
+            return self.missing()
+        if not rest:
+            return self.say(200, {"kind": "APIResourceList", "groupVersion": name, "resources": _kinds(name)})
+        namespace: str | None = None
+        if rest[0] == "namespaces" and len(rest) >= 3:
+            namespace, rest = rest[1], rest[2:]
+        if len(rest) == 1:
+            return self.several(name, rest[0], namespace, asked)
+        if len(rest) == 3 and rest[2] == "log":
+            return self.log(namespace or "", rest[1], asked)
+        found = self.api.get(name, rest[0], namespace or "", rest[1])
+        return self.missing(f'{rest[0]} "{rest[1]}" not found') if found is None else self.say(200, found)
 
-        def stream(self, lines: Iterable[Object]) -> None:
-            self.begin()
-            for line in lines:
-                self.chunk(line)
-            self.wfile.write(b"0\r\n\r\n")
+    def several(self, name: str, plural: str, namespace: str | None, asked: Mapping[str, str]) -> None:
+        if asked.get("watch") in ("true", "1"):
+            return self.watch(name, plural, namespace, asked)
+        found = [one for one in self.api.all(name, plural, namespace) if matches(one, asked)]
+        start, limit = 0, int(asked.get("limit") or 0)
+        if "continue" in asked:
+            start = int(base64.b64decode(asked["continue"]).decode())
+        meta: Object = {"resourceVersion": str(self.api.version)}
+        if limit and start + limit < len(found):
+            meta |= {
+                "continue": base64.b64encode(str(start + limit).encode()).decode(),
+                "remainingItemCount": len(found) - start - limit,
+            }
+        kind = next((k for k, p in PLURALS.items() if p == plural and ("Metrics" in k) == ("metrics" in name)), plural)
+        items = found[start : start + limit] if limit else found
+        return self.say(200, {"kind": f"{kind}List", "apiVersion": name, "metadata": meta, "items": items})
 
-        def begin(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
+    def watch(self, name: str, plural: str, namespace: str | None, asked: Mapping[str, str]) -> None:
+        end = time.monotonic() + float(asked.get("timeoutSeconds") or 60)
+        version = int(asked.get("resourceVersion") or 0)
+        self.begin()
+        while time.monotonic() < end:
+            changes, version = self.api.since(version, min(1.0, max(0.0, end - time.monotonic())))
+            for _, kind, one in changes:
+                same = (one["apiVersion"], PLURALS[one["kind"]]) == (name, plural)
+                if same and namespace in (None, one["metadata"].get("namespace")) and matches(one, asked):
+                    self.chunk({"type": kind, "object": one})
+        self.wfile.write(b"0\r\n\r\n")
 
-        def chunk(self, given: Object) -> None:
-            body = json.dumps(given).encode() + b"\n"
-            self.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
-            self.wfile.flush()
+    def stream(self, lines: Iterable[Object]) -> None:
+        self.begin()
+        for line in lines:
+            self.chunk(line)
+        self.wfile.write(b"0\r\n\r\n")
 
-        def log(self, namespace: str, pod: str, asked: Mapping[str, str]) -> None:
-            found = api.get("v1", "pods", namespace, pod)
-            if found is None:
-                return self.missing(f'pods "{pod}" not found')
-            container = asked.get("container") or found["spec"]["containers"][0]["name"]
-            previous = asked.get("previous") == "true"
-            read = api.logs.get((namespace, pod, container, previous))
-            if read is None:
-                said = f'{"previous terminated " if previous else ""}container "{container}" in pod "{pod}" not found'
-                return self.say(400, status(400, "BadRequest", said))
-            lines = read().splitlines(keepends=True)
-            if asked.get("tailLines"):
-                lines = lines[-int(asked["tailLines"]) :]
-            if asked.get("timestamps") != "true":  # kept with the time in front of each line, as a runtime keeps them
-                lines = [line.partition(" ")[2] for line in lines]
-            return self.text(200, "".join(lines)[-int(asked.get("limitBytes") or 10**9) :], "text/plain")
+    def begin(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
 
-        def missing(self, said: str = "the server could not find the requested resource") -> None:
-            self.say(404, status(404, "NotFound", said))
+    def chunk(self, given: Object) -> None:
+        body = json.dumps(given).encode() + b"\n"
+        self.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
+        self.wfile.flush()
 
-        def say(self, code: int, given: Object, headers: Mapping[str, str] | None = None) -> None:
-            self.text(code, json.dumps(given), "application/json", headers)
+    def log(self, namespace: str, pod: str, asked: Mapping[str, str]) -> None:
+        found = self.api.get("v1", "pods", namespace, pod)
+        if found is None:
+            return self.missing(f'pods "{pod}" not found')
+        container = asked.get("container") or found["spec"]["containers"][0]["name"]
+        previous = asked.get("previous") == "true"
+        read = self.api.logs.get((namespace, pod, container, previous))
+        if read is None:
+            said = f'{"previous terminated " if previous else ""}container "{container}" in pod "{pod}" not found'
+            return self.say(400, status(400, "BadRequest", said))
+        lines = read().splitlines(keepends=True)
+        if asked.get("tailLines"):
+            lines = lines[-int(asked["tailLines"]) :]
+        if asked.get("timestamps") != "true":  # kept with the time in front of each line, as a runtime keeps them
+            lines = [line.partition(" ")[2] for line in lines]
+        return self.text(200, "".join(lines)[-int(asked.get("limitBytes") or 10**9) :], "text/plain")
 
-        def text(self, code: int, text: str, media: str, headers: Mapping[str, str] | None = None) -> None:
-            body = text.encode()
-            self.send_response(code)
-            for name, value in {"Content-Type": media, "Content-Length": str(len(body)), **(headers or {})}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
+    def missing(self, said: str = "the server could not find the requested resource") -> None:
+        self.say(404, status(404, "NotFound", said))
 
-        def log_message(self, format: str, *args: Any) -> None:
-            return
+    def say(self, code: int, given: Object, headers: Mapping[str, str] | None = None) -> None:
+        self.text(code, json.dumps(given), "application/json", headers)
 
-    return Handler
+    def text(self, code: int, text: str, media: str, headers: Mapping[str, str] | None = None) -> None:
+        body = text.encode()
+        self.send_response(code)
+        for name, value in {"Content-Type": media, "Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
 
 
 def matches(one: Object, asked: Mapping[str, str]) -> bool:

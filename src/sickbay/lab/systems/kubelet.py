@@ -187,6 +187,7 @@ class Kubelet:
 
     def _ended(self, pod: Pod, run: Run) -> None:
         code = run.server.keeper.poll() or 0
+        run.server.stop()  # it has ended: this lets go of the pipe to its keeper
         code = 128 + (256 - code) if code > 200 else code  # the keeper passes a signal on as a negative number
         killed = code == 137 and run.bound.kills() > 0
         pod.last = {

@@ -122,7 +122,8 @@ class Pods:
         python = environment("serving") / "bin" / "python"
         command: list[str | Path] = [python, PROGRAMS / "scorer" / "train.py", file, str(megabytes), str(version)]
         trained = launch("training", command, log=self.directory / "training.log", cwd=self.directory)
-        wait_until(lambda: not trained.running(), 60, "training the model")
+        wait_until(lambda: not trained.running(), 120, "training the model")
+        trained.stop()
         return str(file)
 
     def roll_out(self, template: Template, *, anew: bool = False, seconds: float = 12.0) -> None:
@@ -212,7 +213,7 @@ class Pods:
         pods = [pod for pod in self.kubelet.pods.values() if pod.serves]
         return len(pods) == REPLICAS and all(pod.ready and pod.run is not None for pod in pods)
 
-    def wait_healthy(self, seconds: float = 60) -> None:
+    def wait_healthy(self, seconds: float = 120) -> None:
         """Wait until the healthy deployment serves, and has served for a few seconds in a fresh access log."""
         self.reset()
         wait_until(self.well, seconds, "the pods being ready")
@@ -275,7 +276,7 @@ def start(directory: Path, *, say: Callable[[str], None] = lambda _: None, bound
         lab.ask()
         threading.Thread(target=lab.publish, daemon=True).start()
         lab.reset()
-        wait_until(lab.well, 60, "the pods being ready")
+        wait_until(lab.well, 120, "the pods being ready")
         gateway = PROGRAMS / "scorer" / "gateway.py"
         lab.gateway = launch(
             "gateway", [python, gateway, lab.traffic, "1"], log=directory / "gateway.log", cwd=directory
