@@ -111,8 +111,9 @@ def test_traces_tell_the_way_from_the_service(lab):
     try:
         for place in ("model-server", "risk"):
             (lab.system.directory / "spans" / f"{place}.jsonl").write_text("")  # rotated
-        time.sleep(12)  # a quarter of the requests is traced
-        after = run_probe(site, "latency.traces")[0]
+        end = time.monotonic() + 60  # a quarter of the requests is traced
+        while (after := run_probe(site, "latency.traces")[0]).status == "unknown" and time.monotonic() < end:
+            time.sleep(1)
     finally:
         lab.heal()
     assert (before.on, after.on) == (False, True), (before, after)
