@@ -89,8 +89,6 @@ SERVICES = (
     ),
     Ring("pods", "model servers within memory limits, killed for memory", "pods", _environment("serving")),
     Ring("serving", "a model server made slow in every way", "serving", _environment("serving", "postgres")),
-    Ring("serving", "a model server made slow in every way", "serving", _environment("serving", "postgres")),
-    Ring("pods", "model servers within memory limits, killed for memory", "pods", _environment("serving")),
     Ring("clickhouse", "statistics inside ClickHouse (chdb)", "clickhouse", _package("chdb", "0.5 GB")),
     Ring("spark", "statistics on Spark, as several processes", "spark", _spark),
     Ring("conformance", "every probe on its named cases", "conformance", _nothing),
