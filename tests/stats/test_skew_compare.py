@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import sickbay
 from sickbay.errors import TableError
 from sickbay.sources.two_sides import open_two_sides
 from sickbay.stats.skew import Tolerance, compare, differ, joining
@@ -174,3 +175,27 @@ def test_what_cannot_be_compared_is_unknown_with_its_reason():
 )  # fmt: skip
 def test_a_type_is_read_in_any_engines_spelling(engine_type, kind):
     assert kind_of(engine_type) == kind
+
+
+def test_a_window_is_found_also_where_not_every_entity_has_its_events_fetched(tmp_path):
+    rng = np.random.default_rng(2)
+    start, users, day = pd.Timestamp("2026-03-01"), 1300, 86_400
+    events = pd.DataFrame({
+        "user": np.repeat(np.arange(users), 30), "sec": rng.random(users * 30) * 20 * day,
+        "amount": np.round(rng.lognormal(3, 1, users * 30), 2),
+    })  # fmt: skip
+    asked = pd.DataFrame({"user": np.repeat(np.arange(users), 4), "sec": (10 + 10 * rng.random(users * 4)) * day})
+    both = asked.reset_index().merge(events, on="user", suffixes=("", "_event"))
+
+    def spent(days):
+        inside = both[(both.sec_event <= both.sec) & (both.sec_event > both.sec - days * day)]
+        return inside.groupby("index").amount.sum().reindex(asked.index, fill_value=0.0).round(2)
+
+    for table in (asked, events):
+        table["ts"] = start + pd.to_timedelta(table.pop("sec"), unit="s")
+    found = sickbay.skew(
+        asked.assign(spent=spent(7)), asked.assign(spent=spent(5)), keys=["user"], time="ts", events=events
+    )
+    first = found.features[0].explanations[0]
+    assert first.hypothesis == "window-length"
+    assert first.coverage > 0.95

@@ -106,6 +106,7 @@ def compare(
     differing = {f.name: f.mismatched for f in counted if f.mismatched}
     drawn = sampling.draw(tables, joined, sides, chosen, differing, allowed, tolerance, segments, sample)
     counted = [sampling.entities(f, drawn) for f in counted]
+    drawn = sampling.narrowed(tables, drawn)
     return Compared(
         sides, tuple(counted + unknown), drawn.pairs, sampling.histories(tables, joined, chosen, drawn),
         sampling.events(tables, joined, drawn), drawn.segments, tuple(notes),

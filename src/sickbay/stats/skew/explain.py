@@ -109,8 +109,8 @@ def _plain_bits(case: Case) -> dict[Side, Floats]:
 
 
 def _one_cache(chosen: list[Scored], scored: list[Scored]) -> list[Scored]:
-    """Return a cache alone where it explains what a constant lag and a cache do: its commonest age is no lag."""
-    if {s.hypothesis for s in chosen} != {"constant-lag", "cache"}:
+    """Return a cache alone where it explains what a constant lag and another do: its commonest age is no lag."""
+    if len(chosen) < 2 or "constant-lag" not in {s.hypothesis for s in chosen}:
         return chosen
     union = float(np.any([s.hit for s in chosen], axis=0).mean())
     alone = [s for s in scored if s.hypothesis == "cache" and s.coverage >= ALIKE * union]

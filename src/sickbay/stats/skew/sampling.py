@@ -50,11 +50,10 @@ ARRIVALS = (
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Sampled pairs by feature, the part of the entities they stand for, and the sampled entities' raw keys."""
+    """Sampled pairs by feature, and the part of the entities they stand for."""
 
     pairs: Mapping[str, Pairs] = field(default_factory=dict)
     part: Mapping[str, float] = field(default_factory=dict)
-    keys: tuple[Array, ...] = ()
     segments: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -72,7 +71,6 @@ def draw(
         made = Drawn(
             {**made.pairs, **one.pairs},
             {**made.part, **one.part},
-            made.keys or one.keys,
             {**made.segments, **one.segments},
         )
     return made
@@ -112,7 +110,7 @@ def _draw(
         del i
         if segments:
             levels[f.name] = _segments(pairs[f.name], allowed.get(f.name, tolerance), segments, raw)
-    return Drawn(pairs, shares, entity, levels)
+    return Drawn(pairs, shares, levels)
 
 
 TRUE = exp.true()
@@ -198,23 +196,58 @@ def _of_entities(
     return entity, seconds(raw["t"]), seconds(raw["c"]) if arrived is not None else None, raw
 
 
-def _literals(drawn: Drawn, keys: Keys) -> list[exp.Expression] | None:
-    """Return the first keys of the sampled entities as literals, those with mismatches first; None for all."""
-    if not drawn.keys:
-        return None
+def narrowed(tables: Tables, drawn: Drawn) -> Drawn:
+    """Return the sample with the pairs of the first entities alone, where a history of more would be too long to fetch.
+
+    What a pair's entity has no history for would read as an entity without events. Entities with mismatches come first.
+    """
+    if not {"history", "events"} & set(tables.types):
+        return drawn
+    chosen = _chosen(drawn)
+    if len(chosen) < ENTITIES:
+        return drawn
+    return replace(drawn, pairs={name: _only(one, chosen) for name, one in drawn.pairs.items()})
+
+
+def _only(pairs: Pairs, entities: Mapping[Any, None]) -> Pairs:
+    """Return the pairs of these entities."""
+    kept = np.array([_first(entity) in entities for entity in _entities(pairs)], dtype=bool)
+    return replace(
+        pairs, offline=pairs.offline[kept], online=pairs.online[kept],
+        entity=None if pairs.entity is None else pairs.entity[kept],
+        time=None if pairs.time is None else pairs.time[kept],
+        others_offline={name: values[kept] for name, values in pairs.others_offline.items()},
+        others_online={name: values[kept] for name, values in pairs.others_online.items()},
+    )  # fmt: skip
+
+
+def _chosen(drawn: Drawn) -> dict[Any, None]:
+    """Return the first keys of the entities whose history is fetched: of those with mismatches, so many."""
+    from sickbay.stats.skew.pairs import differ
+
     found: dict[Any, None] = {}
     for pairs in drawn.pairs.values():
-        from sickbay.stats.skew.pairs import differ
+        wrong = differ(pairs.offline, pairs.online).tolist()
+        found |= dict.fromkeys(_first(e) for e, w in zip(_entities(pairs), wrong, strict=True) if w)
+    return dict.fromkeys(list(found)[:ENTITIES])
 
-        wrong = np.flatnonzero(differ(pairs.offline, pairs.online))
-        for place in wrong[: 4 * ENTITIES].tolist():
-            if place < len(drawn.keys[0]):
-                found.setdefault(_scalar(drawn.keys[0][place]))
+
+def _entities(pairs: Pairs) -> list[Any]:
+    return [] if pairs.entity is None else pairs.entity.tolist()
+
+
+def _first(entity: Any) -> Any:
+    """Return the first key of an entity that may have several."""
+    return entity[0] if isinstance(entity, tuple) else entity
+
+
+def _literals(drawn: Drawn, keys: Keys) -> list[exp.Expression] | None:
+    """Return the first keys of the sampled entities as literals; None for all."""
+    found = _chosen(drawn)
     kind = keys.kinds[keys.entity[0]]
     if not found or kind[0] not in ("whole", "text") or len(set(kind)) > 1:
         return None
-    chosen = list(found)[:ENTITIES]
-    return [exp.convert(int(v)) if kind[0] == "whole" else exp.Literal.string(str(v)) for v in chosen]
+    return [exp.convert(int(v)) if kind[0] == "whole" else exp.Literal.string(str(v)) for v in found]
 
 
 def _as(feature: Feature, types: Mapping[str, str]) -> Feature:
