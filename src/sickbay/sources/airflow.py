@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-from sickbay.errors import SiteFileError, SourceError, SourceForbidden, SourceGarbled, SourceTimeout
+from sickbay.errors import SourceError, SourceForbidden, SourceGarbled, SourceTimeout
 from sickbay.redact import remember
 from sickbay.registry import source
 from sickbay.sources import airflow_records as records
@@ -67,12 +67,7 @@ class Airflow:
     def connect(cls, context: Context) -> Self:
         """Return a client; nothing is sent yet. SiteFileError for an address that is none."""
         given = settings.read(context, "airflow", _Settings)
-        parts = urlsplit(given.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SiteFileError(
-                f"{context.site.file}: 'source.airflow.url' is no address: {given.url!r}",
-                hint='for example "http://airflow:8080"',
-            )
+        settings.web_address(context, "airflow.url", given.url, "http://airflow:8080")
         return cls(given, context.until or context.now, context.site.base)
 
     def health(self, seconds: float = 3.0) -> Reply:

@@ -54,11 +54,8 @@ class Feast:
                 f"{context.site.file}: [source.feast] names nothing to read",
                 hint='repository = "feature_repo", registry = "registry.db" or server = "http://host:6566"',
             )
-        if given.server and not given.server.startswith(("http://", "https://")):
-            raise SiteFileError(
-                f"{context.site.file}: 'source.feast.server' is no address: {given.server!r}",
-                hint='for example "http://feast:6566"',
-            )
+        if given.server:
+            settings.web_address(context, "feast.server", given.server, "http://feast:6566")
         registry, project = Path(given.registry) if given.registry else None, given.project
         if given.repository:
             found, named = _repository(context.site.base / given.repository)

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 from urllib.parse import urlsplit
 
-from sickbay.errors import SiteFileError
 from sickbay.registry import source
 from sickbay.sources import settings
 from sickbay.sources.context import Check, Context
@@ -50,12 +49,7 @@ class Endpoints:
         given = settings.read(context, "http", _Settings)
         found = {n: _Endpoint(url=e) if isinstance(e, str) else e for n, e in given.endpoints.items()}
         for name, endpoint in found.items():
-            parts = urlsplit(endpoint.url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise SiteFileError(
-                    f"{context.site.file}: 'source.http.endpoints.{name}' is no address: {endpoint.url!r}",
-                    hint='for example "https://orders.example.com/health"',
-                )
+            settings.web_address(context, f"http.endpoints.{name}", endpoint.url, "https://orders.example.com/health")
         return cls(found)
 
     def ask(self, seconds: float = SECONDS) -> dict[str, Reply]:

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-from sickbay.errors import SiteFileError
 from sickbay.registry import source
 from sickbay.sources import settings
 from sickbay.sources.context import Check, Context
@@ -51,12 +50,7 @@ class MLflow:
     def connect(cls, context: Context) -> Self:
         """Return a client; nothing is sent yet. SiteFileError for an address that is none."""
         given = settings.read(context, "mlflow", _Settings)
-        parts = urlsplit(given.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SiteFileError(
-                f"{context.site.file}: 'source.mlflow.url' is no address: {given.url!r}",
-                hint='for example "http://mlflow:5000"',
-            )
+        settings.web_address(context, "mlflow.url", given.url, "http://mlflow:5000")
         model = context.site.model.get(context.model or "")
         return cls(given, model.registry.get("mlflow", "") if model else "", context.until or context.now)
 

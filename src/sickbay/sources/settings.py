@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -38,6 +39,16 @@ def read(context: Context, name: str, shape: type[S]) -> S:
             hint = nearest(key, shape.model_fields) or f"keys known there: {known}"
             raise SiteFileError(f"{site.file}: unknown key 'source.{name}.{key}'", hint=hint) from None
         raise SiteFileError(f"{site.file}: 'source.{name}.{key}': {first['msg']}", hint=f"keys: {known}") from None
+
+
+def web_address(context: Context, key: str, address: str, example: str) -> str:
+    """Return an address of http or https as it is; SiteFileError that names the key for anything else."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SiteFileError(
+            f"{context.site.file}: 'source.{key}' is no address: {address!r}", hint=f'for example "{example}"'
+        )
+    return address
 
 
 def _resolved(context: Context, place: str, key: str, value: Any) -> Any:
