@@ -10,10 +10,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -21,12 +24,16 @@ sys.path.insert(0, str(ROOT))
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """A set of tests by marker; ``hindrance`` says why it cannot run here, or is empty."""
+    """A set of tests by marker; ``hindrance`` says why it cannot run here, or is empty.
+
+    ``waits``: it waits for answers that do not come, most of the time, and runs beside the others.
+    """
 
     name: str
     says: str
     marker: str
     hindrance: Callable[[], str]
+    waits: bool = False
 
 
 def _nothing() -> str:
@@ -70,7 +77,7 @@ def _spark() -> str:
 
 
 SERVICES = (
-    Ring("hostile", "sources against servers that misbehave", "hostile", _nothing),
+    Ring("hostile", "sources against servers that misbehave", "hostile", _nothing, waits=True),
     Ring("watch", "monitors on real files, killed and started again", "watch", _nothing),
     Ring("postgres", "a PostgreSQL server: its state, and statistics inside it", "postgres", _environment("postgres")),
     Ring("s3", "an S3-compatible object store", "s3", _environment("swift")),
@@ -111,37 +118,54 @@ def chosen(names: str) -> tuple[list[Ring], bool]:
     return [known[name] for name in wanted], True
 
 
-def run(ring: Ring) -> tuple[bool, str]:
-    """Run one ring; return whether it passed and pytest's closing line."""
+def start(ring: Ring, sink: IO[str] | int) -> subprocess.Popen[str]:
+    """Start the tests of a ring."""
+    command = [sys.executable, "-m", "pytest", "-q", "-m", ring.marker, "--durations=3"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=sink, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(ring: Ring, process: subprocess.Popen[str], lines: Iterable[str]) -> tuple[bool, str]:
+    """Print what a ring says, as it comes; return whether it passed and pytest's closing line."""
     print(f"\n== ring {ring.name}: {ring.says}", flush=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-q", "-m", ring.marker, "--durations=3"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
     last = ""
-    for line in process.stdout:
+    for line in lines:
         print(line, end="", flush=True)
         last = line.strip() or last
-    code = process.wait()
     passed = re.search(r"(\d+) passed", last)
-    return code == 0 and passed is not None, last
+    return process.wait() == 0 and passed is not None, last
+
+
+def run(rings: Sequence[Ring]) -> dict[str, tuple[bool, str]]:
+    """Run rings, those that wait beside the others; return by name whether each passed, and its last line."""
+    results: dict[str, tuple[bool, str]] = {}
+    beside = [ring for ring in rings if ring.waits]
+    with ExitStack() as stack:
+        sinks = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in beside]
+        waiting = [start(ring, sink) for ring, sink in zip(beside, sinks, strict=True)]
+        for ring in rings:
+            if not ring.waits:
+                process = start(ring, subprocess.PIPE)
+                assert process.stdout is not None
+                results[ring.name] = finish(ring, process, process.stdout)
+        for ring, process, sink in zip(beside, waiting, sinks, strict=True):
+            process.wait()
+            sink.seek(0)
+            results[ring.name] = finish(ring, process, sink)
+    return results
 
 
 def main() -> int:
     """Run the rings and print what ran; the exit code is 1 when any failed."""
     rings, must = chosen(os.environ.get("SICKBAY_RINGS", ""))
+    whys = {ring.name: ring.hindrance() for ring in rings}
+    results = run([ring for ring in rings if not whys[ring.name]])
     lines, failed, total = [], 0, 0
     for ring in rings:
-        why = ring.hindrance()
-        if why:
+        if ring.name not in results:
             failed += must
-            lines.append(f"  {'FAILED ' if must else 'not run'} {ring.name:11} {why}")
+            lines.append(f"  {'FAILED ' if must else 'not run'} {ring.name:11} {whys[ring.name]}")
             continue
-        ok, closing = run(ring)
+        ok, closing = results[ring.name]
         failed += not ok
         found = re.search(r"(\d+) passed", closing)
         total += int(found[1]) if found else 0
