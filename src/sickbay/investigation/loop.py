@@ -158,13 +158,20 @@ def _in_question(knowledge: Knowledge, runnable: Mapping[str, Probe]) -> tuple[S
 
 
 def _possible(knowledge: Knowledge, scenarios: tuple[Scenario, ...], runnable: Mapping[str, Probe]) -> list[Cause]:
-    """Return the scenarios' causes, and those of others of which half the usual signs can be measured on this site."""
+    """Return the scenarios' causes, and those of others that could be told on this site.
+
+    That is: every sign that they always show can be measured here, and half of their usual ones.
+    """
     asked = {scenario.id for scenario in scenarios}
     measurable = {kind.id for probe in runnable.values() for kind in probe.findings}
 
     def tellable(cause: Cause) -> bool:
-        usual = [name for name, link in cause.shows.items() if link.strength >= STRENGTHS["often"]]
-        return sum(name in measurable for name in usual) * 2 >= max(1, len(usual))
+        always, usual = (
+            [name for name, link in cause.shows.items() if link.strength >= STRENGTHS[word]]
+            for word in ("always", "often")
+        )
+        share = sum(name in measurable for name in usual) / max(1, len(usual))
+        return all(name in measurable for name in always) and share >= 0.5
 
     causes = knowledge.seen_from(scenarios[0].id) if len(scenarios) == 1 else knowledge.causes
     return [cause for cause in causes.values() if cause.scenario in asked or tellable(cause)]

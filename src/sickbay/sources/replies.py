@@ -142,6 +142,8 @@ def _state(error: Exception) -> State:
     """Return what a client error means; the reason stands somewhere in the chain of its causes."""
     import socket
 
+    import httpx
+
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
@@ -153,7 +155,7 @@ def _state(error: Exception) -> State:
         if isinstance(cause, (ConnectionResetError, BrokenPipeError)):
             return "closed"
         cause = cause.__cause__ or cause.__context__
-    text = str(error).lower()
-    if "disconnected" in text or "peer closed" in text or "reset" in text:
+    # hung up without an answer, or said what is none
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
         return "closed"
     return "unreachable"
