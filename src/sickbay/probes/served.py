@@ -17,7 +17,7 @@ SURE, CLEAR, LIKELY = 4.2, 3.0, 1.5
 SLACK = 60.0
 """Seconds by which times may differ without meaning anything."""
 QUARTER = 900.0
-ENOUGH = 0.03
+ENOUGH, MANY = 0.03, 0.12
 ALIKE = 0.6
 """Share of the shifted times that have to be shifted by the same amount."""
 
@@ -174,9 +174,9 @@ def _stamps(pairs: Aligned) -> Iterable[Finding]:
     says = f"{share:.1%} of the served values bear another time than they came with, usually {usual:+.0f} min."
     alike = float((np.abs(shifted - np.median(shifted)) < 2 * SLACK).mean()) if len(shifted) else 1.0
     for kind, part in ((ODD, odd), (WHOLE, share - odd)):
-        ratio = SURE if part > ENOUGH else LIKELY if part > 0.01 else -CLEAR
-        if ratio > 0 and alike < ALIKE:
-            ratio = -0.7  # a clock is off by one amount; rows that came again, late, by many
+        ratio = SURE if part > MANY else LIKELY if part > MANY / 2 else -CLEAR
+        if part > 0.01 and (ratio < 0 or alike < ALIKE):
+            ratio = -0.7  # a clock is off for every write, by one amount; rows that come again late are few
         yield measured(kind, ratio, statistic=part, says=says, evidence=Evidence({"minutes": usual, "share": part}))
 
 

@@ -85,6 +85,8 @@ class Case:
     timeline: Timeline | None = None
     events: Mapping[str, Timeline] = field(default_factory=dict)
     grid: float = 0.0
+    definitions: dict[tuple[str, ...], Any] = field(default_factory=dict)
+    """What reproduces a side from events, once it was looked for: parts of a case share it."""
 
     @property
     def numeric(self) -> bool:
@@ -108,6 +110,12 @@ class Case:
     def only(self, keep: Mask) -> Case:
         """Return the case with these mismatches alone."""
         return replace(self, rows=self.rows[keep])
+
+    def defined(self, key: tuple[str, ...], look: Callable[[], Any]) -> Any:
+        """Return what ``look`` finds, looked for once for this case and its parts."""
+        if key not in self.definitions:
+            self.definitions[key] = look()
+        return self.definitions[key]
 
     def hits(self, predicted: Array, target: Array, source: Array, *, says_missing: bool = False) -> Mask:
         """Return where the prediction is the value: within tolerance, and much nearer than the source is."""

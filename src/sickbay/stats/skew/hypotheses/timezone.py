@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -136,17 +137,8 @@ def _days(case: Case, name: str, events: Timeline) -> Iterator[Fit]:
     """Daily aggregates that the truth has in one zone's days, the altered side in another's."""
     if case.time is None or case.entity is None:
         return
-    rows = np.concatenate((case.rows, case.equal))
     for view in case.views():
-        truth = (case.offline if view.side == "online" else case.online)[rows]
-        found = None
-        for how in HOWS:
-            for part in DAILY:
-                for zone in (0.0, *OFFSETS):
-                    glance = slice(None, None, max(1, len(rows) // 300))
-                    made = daily(events, case.entity[rows][glance], case.time[rows][glance], how, part, zone)
-                    if np.mean(same(made, truth[glance], case)) > 0.85:
-                        found = found or (how, part, zone)
+        found = case.defined(("day", view.side, name), partial(_definition, case, view, events))
         if found is None:
             continue
         how, part, zone = found
@@ -156,6 +148,22 @@ def _days(case: Case, name: str, events: Timeline) -> Iterator[Fit]:
                 parameters = {"offset_hours": (offset - zone) / HOUR, "aggregate": how, "of": name, "day": part}
                 says = f"{how} of {name} over {part}, the day moved by {(zone - offset) / HOUR:+g} hours ({view.side})"
                 yield Fit(view.side, parameters, [made], 10.0, says=says)
+
+
+def _definition(case: Case, view: View, events: Timeline) -> tuple[str, str, float] | None:
+    """Return the daily aggregate that reproduces the side taken as the truth: how, of which part, in which zone."""
+    assert case.entity is not None
+    assert case.time is not None
+    rows = np.concatenate((case.rows, case.equal))
+    rows = rows[:: max(1, len(rows) // 300)]
+    truth = (case.offline if view.side == "online" else case.online)[rows]
+    for zone in (0.0, *OFFSETS):
+        for how in HOWS:
+            for part in DAILY:
+                made = daily(events, case.entity[rows], case.time[rows], how, part, zone)
+                if np.mean(same(made, truth, case)) > 0.85:
+                    return how, part, zone
+    return None
 
 
 def daily(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from sickbay.stats.skew.aggregates import WINDOWS, best, search, span
 from sickbay.stats.skew.case import Case, Fit, hits
@@ -30,7 +31,7 @@ def propose(case: Case) -> Iterator[Fit]:
                 yield Fit(view.side, {"column": column, "window": window(column)}, [values], 6.0, says=says)
     for name, events in case.events.items():
         for view in case.views():
-            found = best(case, view, events)
+            found = case.defined(("window", view.side, name), partial(best, case, view, events))
             if found is None:
                 continue
             how, length = found
