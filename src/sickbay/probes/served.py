@@ -206,7 +206,8 @@ def _late(pairs: Aligned) -> Finding:
     late = delay > max(SLACK, 5 * float(np.median(delay)))
     among, beside = float(late[wrong].mean()), float(late[~wrong].mean()) if (~wrong).any() else 0.0
     reach = among - beside
-    ratio = SURE if reach > 0.6 else LIKELY if reach > 0.35 else -CLEAR if reach < 0.2 else -0.3
+    likely = reach > 0.35 or (reach > 0.15 and among > 5 * beside)  # what came late is in a window for hours after
+    ratio = SURE if reach > 0.6 else LIKELY if likely else -CLEAR if reach < 0.1 else -0.3
     return measured(
         LATE, ratio, statistic=among, says=f"Inputs came late for {among:.0%} of the rows that differ, and for "
         f"{beside:.0%} of the others.", evidence=Evidence({"among_differing": among, "among_equal": beside}),
