@@ -65,15 +65,21 @@ def of(life: Life) -> Shape:
     running = [s.running for s in serving if s.running is not None]
     most = float(np.quantile(running, 0.95)) if running else 0.0
     floor = _floor([s for s in serving if _settled(s, serving)], each or 0.0)
-    slope, driver = _slope(floor)
+    # workers killed again and again load again and again: that climb is no leak
+    slope, driver = (None, "") if life.child_kills > 1 else _slope(floor)
     return Shape(
         pod=life.pod, limit=life.limit, base=_base(life, samples, serving),
-        least=min((s.memory for s in serving), default=None), last=samples[-1].memory if samples else None,
+        least=_least(life, serving), last=samples[-1].memory if samples else None,
         slope=slope, driver=driver, each=each, running=most,
         usual=float(np.median(running)) if running else None,
         held=each * most if each is not None and running else None,
         jump=_jump(life, serving, each or 0.0),
     )  # fmt: skip
+
+
+def _least(life: Life, serving: list[Sample]) -> float | None:
+    """Return the least memory while serving; after a worker was killed, what is left of the pod is no base."""
+    return None if life.child_kills else min((s.memory for s in serving), default=None)
 
 
 def _base(life: Life, samples: list[Sample], serving: list[Sample]) -> float | None:
