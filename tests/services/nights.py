@@ -24,7 +24,7 @@ FAILED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "change_rates_schema": ((RATES,), ("KeyError", "TypeError")),
     "change_orders_schema": ((ORDERS,), ("UndefinedColumn", "UndefinedTable")),
     "forget_names": ((ORDERS, RATES), ("Name or service not known", "Temporary failure in name resolution")),
-    "lose_route": ((RATES,), ("timed out",)),
+    "lose_route": ((ORDERS, RATES), ("timed out", "timeout expired")),
     "kill_task_processes": ((ORDERS, RATES, "validate", "load"), ("SIGKILL",)),
     "remount_warehouse_read_only": (("load",), ("Read-only file system",)),
     "unmount_warehouse": (("load",), ("No such file or directory",)),

@@ -32,7 +32,7 @@ def commit_broken_dag(system: Pipeline, *, seed: int, strength: float) -> Iterat
     """Commits a change with which Airflow cannot import the DAG file: the night does not begin."""
     system.begin()
     pipeline_code.commit(system, *BROKEN_ON_IMPORT[seed % len(BROKEN_ON_IMPORT)])
-    wait_until(lambda: bool(pipeline_code.import_errors(system)), 60, "Airflow meeting the broken file")
+    wait_until(lambda: pipeline_code.unreadable(system), 60, "Airflow meeting the broken file")
     yield from spoilt(system, lambda: pipeline_code.restore_code(system), until=after(4))
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sickbay.lab.systems import airflow_past, environments, pipeline_past
-from sickbay.lab.systems.nightly import LONG_AGO, Pipeline
+from sickbay.lab.systems.nightly import LONG_AGO, NIGHTLY, Pipeline
 from sickbay.lab.systems.pipeline import committed, git, parsed, source_of_dags
 from sickbay.lab.systems.processes import LabError, wait_until
 
@@ -30,10 +30,11 @@ def wait_read(system: Pipeline, since: datetime) -> None:
     wait_until(lambda: parsed(system.flow, since), 90, "Airflow reading the changed DAG files")
 
 
-def import_errors(system: Pipeline) -> list[str]:
-    """Return the files that Airflow cannot import now."""
+def unreadable(system: Pipeline) -> bool:
+    """Return whether Airflow knows that it cannot import the nightly pipeline: from then on it begins no run of it."""
     with airflow_past.opened(system.flow.home) as con:
-        return [name for (name,) in con.execute("SELECT filename FROM import_error")]
+        found = con.execute("SELECT has_import_errors FROM dag WHERE dag_id = ?", (NIGHTLY,)).fetchone()
+    return bool(found and found[0])
 
 
 def restore_code(system: Pipeline) -> None:
