@@ -26,7 +26,8 @@ sys.path.insert(0, str(ROOT))
 class Ring:
     """A set of tests by marker; ``hindrance`` says why it cannot run here, or is empty.
 
-    ``waits``: it waits for answers that do not come, most of the time, and runs beside the others.
+    ``waits``: it waits for answers that do not come, most of the time, and runs beside the others. ``live``: it breaks
+    running servers on whatever machine this is; what fails is tried a second time, and the closing lines say so.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Ring:
     marker: str
     hindrance: Callable[[], str]
     waits: bool = False
+    live: bool = False
 
 
 def _nothing() -> str:
@@ -81,21 +83,25 @@ SERVICES = (
     Ring("watch", "monitors on real files, killed and started again", "watch", _nothing),
     Ring("postgres", "a PostgreSQL server: its state, and statistics inside it", "postgres", _environment("postgres")),
     Ring("s3", "an S3-compatible object store", "s3", _environment("swift")),
-    Ring("mlflow", "experiment tracking: MLflow, PostgreSQL, object store", "mlflow", _environment("mlflow")),
+    Ring(
+        "mlflow", "experiment tracking: MLflow, PostgreSQL, object store", "mlflow", _environment("mlflow"), live=True
+    ),
     Ring(
         "airflow",
         "a nightly pipeline on Airflow, broken and healed",
         "airflow",
         _environment("postgres", "etl", "airflow"),
+        live=True,
     ),
     Ring(
         "feast",
         "a feature store: Feast, Redis and its replica",
         "feast",
         _environment("feast", "features-serving", "features-serving-old"),
+        live=True,
     ),
-    Ring("pods", "model servers within memory limits, killed for memory", "pods", _environment("serving")),
-    Ring("serving", "a model server made slow in every way", "serving", _environment("serving", "postgres")),
+    Ring("pods", "model servers within memory limits, killed for memory", "pods", _environment("serving"), live=True),
+    Ring("serving", "a model server made slow in every way", "serving", _environment("serving", "postgres"), live=True),
     Ring("clickhouse", "statistics inside ClickHouse (chdb)", "clickhouse", _package("chdb", "0.5 GB")),
     Ring("spark", "statistics on Spark, as several processes", "spark", _spark),
     Ring("conformance", "every probe on its named cases", "conformance", _nothing),
@@ -118,9 +124,10 @@ def chosen(names: str) -> tuple[list[Ring], bool]:
     return [known[name] for name in wanted], True
 
 
-def start(ring: Ring, sink: IO[str] | int) -> subprocess.Popen[str]:
+def start(ring: Ring, sink: IO[str] | int, *more: str) -> subprocess.Popen[str]:
     """Start the tests of a ring."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", ring.marker, "--durations=3"]
+    cache = f"cache_dir=.pytest_cache/{ring.name}"
+    command = [sys.executable, "-m", "pytest", "-q", "-m", ring.marker, "--durations=3", "-o", cache, *more]
     return subprocess.Popen(command, cwd=ROOT, stdout=sink, stderr=subprocess.STDOUT, text=True)
 
 
@@ -135,6 +142,20 @@ def finish(ring: Ring, process: subprocess.Popen[str], lines: Iterable[str]) -> 
     return process.wait() == 0 and passed is not None, last
 
 
+def attempt(ring: Ring) -> tuple[bool, str]:
+    """Run a ring; what fails of a live one a second time. Return whether all passed in the end, and the last lines."""
+    process = start(ring, subprocess.PIPE)
+    assert process.stdout is not None
+    ok, closing = finish(ring, process, process.stdout)
+    if ok or not ring.live:
+        return ok, closing
+    print(f"\n== ring {ring.name}: what failed, a second time")
+    process = start(ring, subprocess.PIPE, "--last-failed")
+    assert process.stdout is not None
+    ok, again = finish(ring, process, process.stdout)
+    return ok, f"{closing.strip('= ')}; a second time: {again.strip('= ')}"
+
+
 def run(rings: Sequence[Ring]) -> dict[str, tuple[bool, str]]:
     """Run rings, those that wait beside the others; return by name whether each passed, and its last line."""
     results: dict[str, tuple[bool, str]] = {}
@@ -144,9 +165,7 @@ def run(rings: Sequence[Ring]) -> dict[str, tuple[bool, str]]:
         waiting = [start(ring, sink) for ring, sink in zip(beside, sinks, strict=True)]
         for ring in rings:
             if not ring.waits:
-                process = start(ring, subprocess.PIPE)
-                assert process.stdout is not None
-                results[ring.name] = finish(ring, process, process.stdout)
+                results[ring.name] = attempt(ring)
         for ring, process, sink in zip(beside, waiting, sinks, strict=True):
             process.wait()
             sink.seek(0)
