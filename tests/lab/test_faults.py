@@ -100,7 +100,7 @@ def test_every_other_fault_breaks_a_live_system_that_has_tests_of_its_own():
     for fault in FAULTS.load().values():
         if fault.system not in WRITTEN:
             assert fault.system in SYSTEMS.load(), f"{fault.name} breaks {fault.system}, which does not exist"
-            assert f'f.system == "{fault.system}"' in services, f"no test in tests/services runs over {fault.system}'s"
+            assert f'live.start("{fault.system}"' in services, f"no test in tests/services starts {fault.system}"
 
 
 def test_healing_gives_back_the_very_same_files(tmp_path):
