@@ -46,15 +46,6 @@ def postgres():
         yield address
 
 
-@pytest.fixture(scope="module")
-def spark():
-    """A cluster of real processes: a driver and two executors."""
-    from tests.services import spark_cluster
-
-    with spark_cluster.session() as session:
-        yield session
-
-
 @pytest.fixture(params=ENGINES)
 def opened(request, files):
     """Return a function name → relation of the engine in question."""

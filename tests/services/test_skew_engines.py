@@ -53,14 +53,6 @@ def postgres():
         yield address
 
 
-@pytest.fixture(scope="module")
-def spark():
-    from tests.services import spark_cluster
-
-    with spark_cluster.session() as session:
-        yield session
-
-
 @pytest.fixture(params=ENGINES)
 def opened(request, files):
     roles = ("offline", "online")
