@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import psutil
@@ -13,6 +15,7 @@ import pytest
 
 from sickbay.errors import SickbayError
 from sickbay.lab import live
+from sickbay.lab.systems import airflow_past, pipeline_past
 from sickbay.lab.systems.nightly import DAGS, NIGHTLY, NIGHTS, RETRAIN
 from sickbay.lab.systems.pipeline import night_zone
 from sickbay.registry import FAULTS
@@ -70,6 +73,25 @@ def test_the_past_holds_a_week_of_good_nights_each_at_its_time(lab, viewer):
     assert {dag["dag_id"]: dag["is_paused"] for dag in viewer.get("/dags")["dags"]} == dict.fromkeys(DAGS, False)
     assert viewer.get("/importErrors")["total_entries"] == 0
     assert viewer.get("/eventLogs?limit=1&event=patch_variable")["total_entries"] == 0
+
+
+def test_a_kept_past_whose_next_run_is_due_by_now_plans_the_coming_night(lab, tmp_path):
+    kept = shutil.copytree(pipeline_past.place(), tmp_path / "kept")
+    with airflow_past.opened(kept) as con:
+        con.execute("UPDATE dag SET next_dagrun_create_after = ?", [airflow_past.stored(datetime(2020, 1, 1))])
+    home = tmp_path / "made" / "airflow"
+    warehouse = tmp_path / "made" / "warehouse"
+    (warehouse / "orders").mkdir(parents=True)
+    (home.parent / "models").mkdir()
+    home.mkdir()
+    made = SimpleNamespace(
+        flow=SimpleNamespace(home=home), worker=SimpleNamespace(outside=lambda path: path), warehouse=warehouse,
+        directory=home.parent, zone=lab.system.zone, to_api=lab.system.to_api, to_database=lab.system.to_database,
+    )  # fmt: skip
+    pipeline_past.restore(made, kept)
+    with airflow_past.opened(home) as con:
+        planned = dict(con.execute("SELECT dag_id, next_dagrun_create_after FROM dag"))
+    assert min(planned[NIGHTLY], planned[RETRAIN]) > airflow_past.stored(datetime.now(UTC))
 
 
 def test_only_the_loopback_is_listened_on(lab):

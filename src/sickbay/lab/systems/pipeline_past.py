@@ -90,7 +90,7 @@ def restore(made: Pipeline, kept: Path) -> None:
     shutil.copy(kept / "airflow.db", home)
     shutil.copytree(kept / "logs", home / "logs")
     tonight, zone = datetime.fromisoformat(past["tonight"]), past["zone"]
-    moved, days = [], {}
+    moved, days, coming = [], {}, {}
     for dag, hour in ((NIGHTLY, 3), (RETRAIN, 6)):
         planned = last(hour, made.zone, datetime.now(UTC))
         names = list(airflow_past.runs(home, dag))
@@ -101,10 +101,13 @@ def restore(made: Pipeline, kept: Path) -> None:
             moved.append(airflow_past.Moved(dag, name, at))
             if dag == NIGHTLY:
                 _move_partition(kept, made, (loaded(old, zone), loaded(at, made.zone)), at)
+        coming[dag] = planned + timedelta(days=1)
     words = {past["directory"]: str(made.directory)}
     for old_port, port in zip(past["ports"], (made.to_api.port, made.to_database.port), strict=True):
         words[f":{old_port}/"] = f":{port}/"
     airflow_past.move(home, moved, words, days)
+    for dag, at in coming.items():  # what the kept past planned next may be due by now
+        airflow_past.plan(home, dag, at)
     with airflow_past.opened(home) as con:
         con.execute("DELETE FROM variable")
         con.execute("DELETE FROM connection")
