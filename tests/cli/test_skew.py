@@ -83,6 +83,17 @@ def test_the_page_says_what_why_and_what_to_fix_and_needs_nothing_from_elsewhere
     assert "https://" not in text
 
 
+def test_whole_numbers_are_shown_as_whole_numbers(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    offline = pd.DataFrame({"user_id": np.arange(ROWS), "age": np.arange(ROWS) % 71 + 18})
+    offline.to_parquet("offline.parquet")
+    offline.assign(age=offline.age.clip(upper=65)).to_parquet("online.parquet")
+    assert run(capsys, *SIDES, "--html", "skew.html")[0] == 0
+    page = (tmp_path / "skew.html").read_text(encoding="utf-8")
+    assert ">65<" in page
+    assert "65.0" not in page
+
+
 def test_the_terminal_names_the_rule(capsys):
     _, out, _ = run(capsys, *SIDES)
     assert "1 of 4 features differ" in out

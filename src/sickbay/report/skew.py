@@ -225,18 +225,20 @@ def facts(feature: FeatureSkew) -> list[tuple[str, str]]:
 def _examples(feature: FeatureSkew) -> list[tuple[object, ...]]:
     """Return the example rows as texts, numbers in full: rounding would hide what is to be shown."""
     return [
-        ("–" if who is None else str(who), _moment(when) or "–", _full(a, feature), _full(b, feature))
+        ("–" if who is None else str(who), _moment(when) or "–", _full(a, feature, 0), _full(b, feature, 1))
         for who, when, a, b in feature.explained.examples
     ]
 
 
-def _full(value: object, feature: FeatureSkew) -> str:
+def _full(value: object, feature: FeatureSkew, side: int) -> str:
     if value is None:
         return "missing"
     if isinstance(value, float) and feature.counts.kind == "time":
         return _moment(value) or repr(value)
     if isinstance(value, float) and feature.counts.kind == "boolean":
         return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and "INT" in feature.counts.types[side].upper():
+        return f"{value:.0f}"  # pairs are carried as floats
     return repr(value)
 
 
