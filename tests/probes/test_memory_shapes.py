@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,30 @@ def test_a_service_in_its_stride_shows_nothing(seed):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_warm_up_that_levels_off_is_no_leak(seed):
     assert found(life(warm=40.0, seed=seed))["memory.climbs"].log_ratio < 0.7
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_a_heap_that_keeps_what_large_requests_grew_jumps_and_does_not_climb(seed):
+    rng = np.random.default_rng(seed)
+    one = life(seed=seed, base=90.0)
+    for at in np.sort(rng.uniform(1.2, 7.5, 3)):  # each grows the heap by 40 MiB, and keeps 25 of them
+        for k, sample in enumerate(one.samples):
+            more = 40.0 if at <= sample.at < at + 0.25 else 25.0 if sample.at >= at else 0.0
+            one.samples[k] = replace(sample, memory=sample.memory + more * MIB)
+    said = found(one)
+    assert said["memory.climbs"].log_ratio < 0.7
+
+
+def test_a_long_watch_finds_a_slow_leak():
+    rng = np.random.default_rng(5)
+    minutes = [
+        Sample(2.0 * k, (120 + 0.05 * 2 * k + rng.normal(0, 1)) * MIB, None, 16.0 * k, float(rng.poisson(1.5)), True)
+        for k in range(300)
+    ]
+    shape = shapes.of(Life("scorer-1", "a", LIMIT, False, minutes))
+    assert shape.slope is not None
+    assert shape.slope[1] > 0
+    assert shape.slope[0] / MIB == pytest.approx(0.05, rel=0.1)
 
 
 def test_memory_that_requests_under_way_hold_follows_load_and_does_not_climb():

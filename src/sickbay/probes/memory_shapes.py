@@ -20,6 +20,10 @@ EMPTY = 0.02
 """Share of the limit below which nothing runs in the group: it was just made, or its process is gone."""
 CLOSE = 0.6
 """Seconds between the last look at a life and its end within which the end says something about a jump."""
+STEP = 0.08
+"""Share of the limit from which a rise between two looks is a jump, which no climb is made of."""
+PIECE, MOST_PIECES = 0.6, 40
+"""Seconds of a piece whose least memory is the floor; a long watch has as many pieces, each longer."""
 FULL = 0.93
 """Share of the limit that a life which never served must be seen to reach, to count as full from loading."""
 
@@ -64,7 +68,7 @@ def of(life: Life) -> Shape:
     each = _each(serving)
     running = [s.running for s in serving if s.running is not None]
     most = float(np.quantile(running, 0.95)) if running else 0.0
-    floor = _floor([s for s in serving if _settled(s, serving)], each or 0.0)
+    floor = _floor([s for s in serving if _settled(s, serving)], each or 0.0, life.limit)
     # workers killed again and again load again and again: that climb is no leak
     slope, driver = (None, "") if life.child_kills > 1 else _slope(floor)
     return Shape(
@@ -109,16 +113,35 @@ def _each(serving: list[Sample]) -> float | None:
     return max(0.0, float(np.linalg.lstsq(design, table[:, 2], rcond=None)[0][0]))
 
 
-def _floor(settled: list[Sample], each: float) -> NDArray[np.float64]:
-    """Return (time, requests, memory) of the least memory of each half second."""
+def _floor(settled: list[Sample], each: float, limit: int) -> NDArray[np.float64]:
+    """Return (time, requests, memory) of the least memory of each piece, less what requests under way hold.
+
+    A rise that came with a jump is taken out: a heap that keeps what one large request grew does not climb.
+    """
     if len(settled) < 4:
         return np.empty((0, 3))
-    bins: dict[int, Sample] = {}
-    for s in settled:
-        key = int((s.at - settled[0].at) / 0.6)
-        if key not in bins or s.memory < bins[key].memory:
-            bins[key] = s
-    return np.array([(s.at, s.requests if s.requests is not None else np.nan, s.memory) for s in bins.values()])
+    width = max(PIECE, (settled[-1].at - settled[0].at) / MOST_PIECES)
+    rows: list[tuple[float, float, float]] = []
+    kept = [s.memory - each * (s.running or 0.0) for s in settled]
+    pieces = [int((s.at - settled[0].at) / width) for s in settled]
+    least = [min(found, key=kept.__getitem__) for found in _grouped(pieces)]
+    taken = 0.0
+    for last, here in zip([None, *least], least, strict=False):
+        if last is not None:
+            rises = [kept[k] - kept[k - 1] for k in range(last + 1, here + 1)]
+            if max(rises) > STEP * limit:
+                taken += max(0.0, kept[here] - kept[last])
+        requests = settled[here].requests
+        rows.append((settled[here].at, np.nan if requests is None else requests, kept[here] - taken))
+    return np.array(rows)
+
+
+def _grouped(pieces: list[int]) -> list[list[int]]:
+    """Return the positions of each piece."""
+    found: dict[int, list[int]] = {}
+    for position, piece in enumerate(pieces):
+        found.setdefault(piece, []).append(position)
+    return list(found.values())
 
 
 def _slope(floor: NDArray[np.float64]) -> tuple[tuple[float, float, float] | None, str]:
