@@ -78,6 +78,12 @@ def _spark() -> str:
     return _package("pyspark", "0.5 GB")() or ("" if java() else "there is no Java")
 
 
+def _kernel() -> str:
+    from tests.services.uml import hindrance
+
+    return hindrance()
+
+
 SERVICES = (
     Ring("hostile", "sources against servers that misbehave", "hostile", _nothing, waits=True),
     Ring("watch", "monitors on real files, killed and started again", "watch", _nothing),
@@ -101,6 +107,7 @@ SERVICES = (
         live=True,
     ),
     Ring("pods", "model servers within memory limits, killed for memory", "pods", _environment("serving"), live=True),
+    Ring("cgroup2", "control groups of version 2, on a kernel of their own", "cgroup2", _kernel),
     Ring("serving", "a model server made slow in every way", "serving", _environment("serving", "postgres"), live=True),
     Ring("clickhouse", "statistics inside ClickHouse (chdb)", "clickhouse", _package("chdb", "0.5 GB")),
     Ring("spark", "statistics on Spark, as several processes", "spark", _spark),
