@@ -6,7 +6,7 @@ from sickbay import redact
 from sickbay.report.glossary import Glossary
 from sickbay.report.story import tell
 from sickbay.report.terminal import by_reason
-from sickbay.terms.diagnosis import Answer
+from sickbay.terms.diagnosis import Answer, MissingEvidence
 from tests.report import sample
 
 
@@ -37,6 +37,19 @@ def test_an_unknown_finding_is_an_open_question_and_not_a_statement():
 
 def test_missing_evidence_comes_most_useful_first_and_unknown_findings_follow():
     assert [gap.id for gap in told().gaps] == ["arms.one_bad", "host.memory_full", "versions.old_still_good"]
+
+
+def test_what_other_systems_could_tell_is_one_line_unless_it_could_change_the_ranking():
+    away = [
+        MissingEvidence(f"airflow.thing_{k}", "pipeline.state", bits, "no data: the site file names no airflow, logs")
+        for k, bits in enumerate((0.0, 0.0, 0.2))
+    ]
+    story = tell(replace(sample.rich(), missing=(*sample.rich().missing, *away)), sample.GLOSSARY)
+    assert "airflow.thing_2" in [gap.id for gap in story.gaps]
+    assert "airflow.thing_0" not in [gap.id for gap in story.gaps]
+    assert story.elsewhere.startswith("Not looked at: 2 findings of other scenarios")
+    assert "airflow and logs" in story.elsewhere
+    assert told().elsewhere == ""
 
 
 def test_an_unanswered_question_says_why():

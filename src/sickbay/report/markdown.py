@@ -157,12 +157,12 @@ def _unexplained(story: Story) -> list[str]:
 
 def _unmeasured(story: Story) -> list[str]:
     title = ["## What was not measured, and why", ""]
+    apart = ["", escape(story.elsewhere)] if story.elsewhere else []
     if story.gaps:
-        return [
-            *title,
-            *table(("Not known", "Why it is missing", "Probe"), [(g.says, g.why, g.probe) for g in story.gaps]),
-        ]
-    return [*title, "Every finding that was asked for was measured." if story.observations else "No probe ran."]
+        rows = [(g.says, g.why, g.probe) for g in story.gaps]
+        return [*title, *table(("Not known", "Why it is missing", "Probe"), rows), *apart]
+    said = "Every finding that was asked for was measured." if story.observations else "No probe ran."
+    return [*title, said, *apart]
 
 
 def _again(story: Story) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sickbay import redact
@@ -46,6 +47,11 @@ class Reason:
     says: str
     leader: float
     rival: float | None
+
+
+TELLING = 0.005
+"""Bits above which something that is not known could change the ranking."""
+UNNAMED = "the site file names no "
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,8 @@ class Story:
     prevention: tuple[tuple[str, str], ...]
     measure_next: tuple[Gap, ...]
     gaps: tuple[Gap, ...]
+    elsewhere: str
+    """What was not looked at, for the site file does not name the systems that would tell; empty if nothing is left."""
     unexplained: tuple[str, ...]
     shown: tuple[Observation, ...]
     folded: tuple[Observation, ...]
@@ -115,7 +123,7 @@ def tell(diagnosis: Diagnosis, glossary: Glossary | None = None) -> Story:
     observations = tuple(_observation(finding, meaning) for finding in safe.findings)
     shown, folded = _exhibited(safe, observations)
     causes = suspects(safe)
-    gaps = _gaps(safe, meaning)
+    gaps, elsewhere = _gaps(safe, meaning)
     return Story(
         diagnosis=safe,
         verdict=words.verdict(safe),
@@ -130,8 +138,9 @@ def tell(diagnosis: Diagnosis, glossary: Glossary | None = None) -> Story:
         reasons=_reasons(safe, meaning),
         steps=_steps(causes, meaning),
         prevention=tuple((words.title(c), words.sentence(c.prevention)) for c in causes if c.prevention),
-        measure_next=tuple(gap for gap in gaps if gap.bits > 0.005)[:3],
+        measure_next=tuple(gap for gap in gaps if gap.bits > TELLING)[:3],
         gaps=gaps,
+        elsewhere=_elsewhere(elsewhere),
         unexplained=tuple(_named(safe, name, meaning) for name in safe.unexplained),
         shown=shown,
         folded=folded,
@@ -249,7 +258,8 @@ def _steps(causes: tuple[RankedCause, ...], meaning: Glossary) -> tuple[Step, ..
     return tuple(steps.values())
 
 
-def _gaps(diagnosis: Diagnosis, meaning: Glossary) -> tuple[Gap, ...]:
+def _gaps(diagnosis: Diagnosis, meaning: Glossary) -> tuple[tuple[Gap, ...], tuple[Gap, ...]]:
+    """Return what was not measured, most useful first; apart, what belongs to systems that are not named here."""
     gaps: dict[str, Gap] = {}
     for miss in diagnosis.missing:
         why = miss.reason or _reason(diagnosis, miss.finding) or "not run"
@@ -262,7 +272,20 @@ def _gaps(diagnosis: Diagnosis, meaning: Glossary) -> tuple[Gap, ...]:
             gaps.setdefault(
                 finding.id, Gap(finding.id, meaning.whether(finding.id), words.because(why), finding.probe, 0.0)
             )
-    return tuple(sorted(gaps.values(), key=lambda gap: -gap.bits))
+    asked = {finding.id for finding in diagnosis.findings}
+    apart = {k for k, gap in gaps.items() if k not in asked and gap.bits <= TELLING and UNNAMED in gap.why}
+    ranked = sorted(gaps.values(), key=lambda gap: -gap.bits)
+    return tuple(gap for gap in ranked if gap.id not in apart), tuple(gap for gap in ranked if gap.id in apart)
+
+
+def _elsewhere(gaps: Sequence[Gap]) -> str:
+    if not gaps:
+        return ""
+    systems = sorted({one for gap in gaps for one in gap.why.partition(UNNAMED)[2].rstrip(".").split(", ")})
+    return (
+        f"Not looked at: {words.count(len(gaps), 'finding')} of other scenarios, for which the site file would have to "
+        f"name {words.listed(systems)}."
+    )
 
 
 def _exhibited(

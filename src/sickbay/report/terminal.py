@@ -212,6 +212,8 @@ def _unmeasured(story: Story, console: Console) -> None:
         console.print(_text("Every finding that was asked for was measured."))
     else:
         console.print(_text("No probe ran."))
+    if story.elsewhere:
+        _items(console, [story.elsewhere])
 
 
 def by_reason(gaps: Sequence[Gap]) -> list[str]:
