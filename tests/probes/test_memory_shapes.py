@@ -52,6 +52,11 @@ def test_a_leak_climbs_and_nothing_else_is_said(seed):
         name for name in said if name not in ("memory.climbs", "memory.needs_more") and said[name].log_ratio > 0.7
     ]
     assert said["memory.climbs"].evidence.numbers["mib_per_second"] == pytest.approx(8.0, rel=0.2)
+    for shape in (shapes.of(life(leak=8.0, seed=seed + k)) for k in range(10)):
+        slope, low, high = shape.slope
+        assert low < slope < high
+        assert low < 8.4 * MIB
+        assert high > 7.6 * MIB
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])

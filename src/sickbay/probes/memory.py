@@ -48,6 +48,8 @@ NEEDS = FindingKind(
     group="memory.base",
 )
 ALL = (CLIMBS, FOLLOWS, NEAR, TIGHT, JUMPS, NEEDS)
+MUCH, LARGE = 0.3, 0.28
+"""Shares of the limit from which requests under way hold much, and from which a jump is large."""
 HORIZON = 10.0
 """Seconds over which a climb is judged; a life that is cut short often is short."""
 
@@ -117,26 +119,37 @@ def _follows(found: list[Shape]) -> Finding:
     known = [shape for shape in found if shape.held is not None]
     if not known:
         return unknown(FOLLOWS, "no data: the service does not say how many requests are under way")
-    top = max(known, key=lambda shape: (shape.held or 0) / shape.limit)
-    share = (top.held or 0.0) / top.limit
+    top = max(known, key=lambda shape: _of(shape.held, shape.limit))
+    assert top.held is not None
+    share, doubt = (part / top.limit for part in top.held)
     each = (top.each or 0.0) / MIB
     says = (
         f"Up to {top.running:.0f} requests were under way at {top.pod}; at {each:.1f} MiB each they hold {share:.0%} "
         "of the limit."
     )
+    if abs(share - MUCH) < doubt:
+        why = f"too few rows: the lives were too short to tell what a request holds ({share:.0%} ± {doubt:.0%})"
+        return unknown(FOLLOWS, why)
     return measured(
-        FOLLOWS, _clip((share - 0.3) * 16), statistic=share, says=says, evidence=Evidence({"mib_each": each})
+        FOLLOWS, _clip((share - MUCH) * 16), statistic=share, says=says, evidence=Evidence({"mib_each": each})
     )
+
+
+def _of(pair: tuple[float, float] | None, limit: int) -> float:
+    return pair[0] / limit if pair is not None else 0.0
 
 
 def _jumps(found: list[Shape]) -> Finding:
     known = [shape for shape in found if shape.jump is not None]
     if not known:
         return unknown(JUMPS, "too few rows: no container served within the watch")
-    top = max(known, key=lambda shape: (shape.jump or 0) / shape.limit)
-    share = (top.jump or 0.0) / top.limit
+    top = max(known, key=lambda shape: _of(shape.jump, shape.limit))
+    assert top.jump is not None
+    share, least = (part / top.limit for part in top.jump)
     says = f"The largest jump, less what more requests explain, is {share:.0%} of the limit (at {top.pod})."
-    return measured(JUMPS, _clip((share - 0.28) * 14), statistic=share, says=says)
+    if share > LARGE > least:  # what more requests hold is not known well enough
+        return unknown(JUMPS, f"too few rows: a jump of {least:.0%} to {share:.0%} of the limit is not told from load")
+    return measured(JUMPS, _clip((share - LARGE) * 14), statistic=share, says=says)
 
 
 def _needs(found: list[Shape], seen: Watch) -> Finding:
@@ -149,7 +162,7 @@ def _needs(found: list[Shape], seen: Watch) -> Finding:
     each = sorted(shape.each for shape in found if shape.each) or [0.0]
     usual = sorted(shape.usual for shape in found if shape.usual is not None) or [0.0]
     per, load = each[len(each) // 2], usual[len(usual) // 2]
-    jump = max((shape.jump or 0.0 for shape in found), default=0.0)
+    jump = max((shape.jump[0] for shape in found if shape.jump), default=0.0)
     work = per * max(1.0, load) * 2  # twice the usual: arrivals come in bunches
     need = base + work
     plan = shapes.plan(base, per, load, jump, limit, seen.replicas)

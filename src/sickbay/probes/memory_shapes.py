@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -32,8 +33,9 @@ FULL = 0.93
 class Shape:
     """Bytes; None where the life was too short to tell. ``slope``: bytes a second with its 95 % interval.
 
-    ``each``: memory of a request under way; ``held``: what the most of them held; ``jump``: the largest rise between
-    two looks that they do not explain, or the distance to the limit from which the kernel's kill came.
+    ``each``: memory of a request under way; ``held``: what the most of them held, with half the width of its 95 %
+    interval; ``jump``: the largest rise between two looks that they do not explain, or the distance to the limit from
+    which the kernel's kill came, and the least that it may be for what ``each`` is known to.
     """
 
     pod: str
@@ -46,8 +48,8 @@ class Shape:
     each: float | None
     running: float
     usual: float | None
-    held: float | None
-    jump: float | None
+    held: tuple[float, float] | None
+    jump: tuple[float, float] | None
 
     @property
     def driver_says(self) -> str:
@@ -65,7 +67,7 @@ def of(life: Life) -> Shape:
         samples.pop()  # its process is being taken apart: that is no memory in use
     start = life.serves_from
     serving = [s for s in samples if start is not None and s.at >= start]
-    each = _each(serving)
+    each, doubt = _each(serving) or (None, 0.0)
     running = [s.running for s in serving if s.running is not None]
     most = float(np.quantile(running, 0.95)) if running else 0.0
     floor = _floor([s for s in serving if _settled(s, serving)], each or 0.0, life.limit)
@@ -76,8 +78,8 @@ def of(life: Life) -> Shape:
         least=_least(life, serving), last=samples[-1].memory if samples else None,
         slope=slope, driver=driver, each=each, running=most,
         usual=float(np.median(running)) if running else None,
-        held=each * most if each is not None and running else None,
-        jump=_jump(life, serving, each or 0.0),
+        held=(each * most, doubt * most) if each is not None and running else None,
+        jump=_jumped(life, serving, each or 0.0, doubt),
     )  # fmt: skip
 
 
@@ -103,14 +105,25 @@ def _settled(sample: Sample, serving: list[Sample]) -> bool:
     return worked is not None and sample.at >= worked + SETTLING
 
 
-def _each(serving: list[Sample]) -> float | None:
-    """Return memory per request under way: the slope of memory over their number, time taken out, never below 0."""
+def _each(serving: list[Sample]) -> tuple[float, float] | None:
+    """Return memory per request under way and half its 95 % interval.
+
+    It is the slope of memory over their number, time taken out, never below 0.
+    """
+    from scipy.stats import t
+
     known = [(s.running, s.at, s.memory) for s in serving if s.running is not None]
     if len(known) < 4 or len({running for running, _, _ in known}) < 2:
         return None
     table = np.array(known, dtype=np.float64)
     design = np.column_stack([table[:, 0], table[:, 1] - table[0, 1], np.ones(len(table))])
-    return max(0.0, float(np.linalg.lstsq(design, table[:, 2], rcond=None)[0][0]))
+    found, _, rank, _ = np.linalg.lstsq(design, table[:, 2], rcond=None)
+    if rank < 3:
+        return None
+    free = len(known) - 3
+    left = float(np.sum((table[:, 2] - design @ found) ** 2)) / free
+    error = math.sqrt(left * float(np.linalg.inv(design.T @ design)[0, 0]))
+    return max(0.0, float(found[0])), error * float(t.ppf(0.975, free))
 
 
 def _floor(settled: list[Sample], each: float, limit: int) -> NDArray[np.float64]:
@@ -151,7 +164,7 @@ def _slope(floor: NDArray[np.float64]) -> tuple[tuple[float, float, float] | Non
     if len(floor) < 5 or floor[-1, 0] - floor[0, 0] < SPAN:
         return None, ""
     found = theilslopes(floor[:, 2], floor[:, 0], 0.95)
-    slope = (float(found[0]), float(found[1]), float(found[2]))
+    slope = (float(found.slope), float(found.low_slope), float(found.high_slope))
     if slope[1] <= 0 or np.isnan(floor).any() or np.any(np.diff(floor[:, 1]) < 0):
         return slope, ""
     steps, seconds, rises = np.diff(floor[:, 1]), np.diff(floor[:, 0]), np.diff(floor[:, 2])
@@ -167,10 +180,14 @@ def _slope(floor: NDArray[np.float64]) -> tuple[tuple[float, float, float] | Non
     return slope, "time" if by_requests < 0.2 else ""
 
 
-def _jump(life: Life, serving: list[Sample], each: float) -> float | None:
-    """Return the largest rise between looks beyond what requests explain; a kill from afar counts as one."""
+def _jumped(life: Life, serving: list[Sample], each: float, doubt: float) -> tuple[float, float] | None:
     if len(serving) < 2:
         return None
+    return _jump(life, serving, each), _jump(life, serving, each + doubt)
+
+
+def _jump(life: Life, serving: list[Sample], each: float) -> float:
+    """Return the largest rise between looks beyond what requests explain; a kill from afar counts as one."""
     found = [0.0]
     for a, b in pairwise(serving):
         more = max(0.0, (b.running or 0.0) - (a.running or 0.0) + 1)
