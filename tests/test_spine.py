@@ -308,7 +308,7 @@ def test_any_value_can_be_written_as_json(value: Any) -> None:
     json.dumps(plain(value), allow_nan=False)
 
 
-@pytest.mark.parametrize("number", [np.float64("nan"), np.float32("inf"), np.array(np.nan), np.datetime64("NaT")])
+@pytest.mark.parametrize("number", [np.float64("nan"), np.float32("inf"), np.array(np.nan), np.datetime64("NaT", "ns")])
 def test_numpy_values_that_are_no_number_become_null(number: Any) -> None:
     assert plain(number) is None
 
