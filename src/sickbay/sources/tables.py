@@ -311,7 +311,9 @@ def plain(values: Any) -> Array:
         if data.dtype.kind in "iufb":
             return np.where(mask, np.nan, data.astype(np.float64))
         if data.dtype.kind == "M":
-            return np.where(mask, np.datetime64("NaT", np.datetime_data(data.dtype)[0]), data)
+            out = data.copy()
+            out[mask] = np.datetime64("NaT", "ns")  # cast to the column's own unit
+            return out
         out = data.astype(object)
         out[mask] = None
         return out
