@@ -10,6 +10,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,19 +91,25 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._con = sqlite3.connect(path, timeout=30, isolation_level=None)
-            self._con.execute("PRAGMA journal_mode = WAL")
-            self._con.execute("PRAGMA synchronous = FULL")
-            version = self._con.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, VERSION):
-                raise UserError(
-                    f"{path} was written by another release (version {version})", hint="name another --store"
-                )
-            self._con.executescript(SCHEMA)
-            self._con.execute(f"PRAGMA user_version = {VERSION}")
+            with ExitStack() as undo:
+                undo.callback(self._con.close)
+                self._prepare()
+                undo.pop_all()
         except (sqlite3.Error, OSError) as error:
             raise UserError(
                 f"the store {path} cannot be used: {error}", hint="name another file with --store"
             ) from None
+
+    def _prepare(self) -> None:
+        self._con.execute("PRAGMA journal_mode = WAL")
+        self._con.execute("PRAGMA synchronous = FULL")
+        version = self._con.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, VERSION):
+            raise UserError(
+                f"{self.path} was written by another release (version {version})", hint="name another --store"
+            )
+        self._con.executescript(SCHEMA)
+        self._con.execute(f"PRAGMA user_version = {VERSION}")
 
     def close(self) -> None:
         """Close the file."""
