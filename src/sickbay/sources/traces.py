@@ -66,6 +66,8 @@ class Traces:
             raise SiteFileError(
                 f"{context.site.file}: [source.traces] names neither files nor url", hint='files = ["spans/*.jsonl"]'
             )
+        if given.url:
+            settings.web_address(context, "traces.url", given.url, "http://jaeger:16686/api/traces?service=model")
         return cls(given, context.site.base)
 
     def spans(self) -> list[Span]:
