@@ -36,7 +36,7 @@ def _text(value):
 
 
 @contextlib.contextmanager
-def served(queries=None, *, whatever=None, asked=None, slow=0.0):
+def served(queries=None, *, whatever=None, asked=None, slow=0.0, warnings=()):
     """Give the address of a server; ``queries``: text → series, or a whole recorded answer by its name.
 
     ``whatever`` is the recorded answer to every query. ``asked`` takes the parameters of each request in.
@@ -58,7 +58,7 @@ def served(queries=None, *, whatever=None, asked=None, slow=0.0):
                 self._reply(400, TOO_MANY)
             else:
                 spans = (float(given[name]) for name in ("start", "end", "step"))
-                self._reply(200, json.dumps(matrix(known, *spans)))
+                self._reply(200, json.dumps(matrix(known, *spans) | ({"warnings": warnings} if warnings else {})))
 
         def _reply(self, status, text, media="application/json"):
             body = text.encode()

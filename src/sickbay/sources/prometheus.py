@@ -161,7 +161,7 @@ class Prometheus:
         SourceError in the way in which it did not come; SiteFileError naming ``source.prometheus.KEY`` when Prometheus
         says that the query is wrong.
         """
-        step = max(15.0, math.ceil(hours * 3600 / points))
+        step = max(5.0, math.ceil(hours * 3600 / points))
         end = math.floor(self.now.timestamp() / step) * step
         count = max(2, math.floor(hours * 3600 / step))
         start = end - (count - 1) * step
