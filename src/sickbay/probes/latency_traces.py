@@ -34,10 +34,17 @@ def gaps(spans: list[Span]) -> dict[str, list[tuple[float, float]]]:
 
 def own_times(spans: list[Span]) -> dict[str, float]:
     """Return per service the mean seconds of its server spans that no child span covers; children may overlap."""
+    found: dict[str, list[float]] = {}
+    for span, seconds in own_spans(spans):
+        found.setdefault(span.service, []).append(seconds)
+    return {service: statistics.fmean(times) for service, times in found.items()}
+
+
+def own_spans(spans: list[Span]) -> Iterable[tuple[Span, float]]:
+    """Yield each server span, and its seconds that no child span covers."""
     below: dict[str, list[Span]] = {}
     for span in spans:
         below.setdefault(span.parent, []).append(span)
-    found: dict[str, list[float]] = {}
     for span in spans:
         if span.kind == "server":
             covered, until = 0.0, span.start
@@ -45,14 +52,13 @@ def own_times(spans: list[Span]) -> dict[str, float]:
                 begin, end = max(child.start, until), min(child.start + child.seconds, span.start + span.seconds)
                 covered += max(0.0, end - begin)
                 until = max(until, end)
-            found.setdefault(span.service, []).append(max(0.0, span.seconds - covered))
-    return {service: statistics.fmean(times) for service, times in found.items()}
+            yield span, max(0.0, span.seconds - covered)
 
 
 @probe(findings=[GAP], seconds=0.5, deadline=30, name="latency.traces")
 def traces(traces: Traces) -> Iterable[Finding]:
     """Reads the latest spans, and compares what a caller waited with what the one that was called took."""
-    spans = traces.spans()
+    spans = traces.once.get("spans", traces.spans)
     latest = [span for span in spans if span.start >= spans[-1].start - WINDOW]
     found = {pair: calls for pair, calls in gaps(latest).items() if len(calls) >= FEWEST}
     own = tuple((service, f"{seconds * 1000:.1f} ms") for service, seconds in sorted(own_times(latest).items()))

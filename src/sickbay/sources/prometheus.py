@@ -54,7 +54,7 @@ class Graph(settings.Settings):
     calls: tuple[tuple[str, str], ...] = ()
     edges: str = ""
     service: str = ""
-    hours: float = Field(default=24.0, gt=0, le=24 * 31)
+    hours: float = Field(default=6.0, gt=0, le=24 * 31)
     recent_minutes: float = Field(default=10.0, gt=0, le=24 * 60)
 
 
