@@ -81,14 +81,14 @@ def trace_graph(traces: Traces) -> Iterable[Finding]:
 def windows(spans: Sequence[Span]) -> Sides:
     """Return per service its mean own time in each window, before the latest half minute and in it; seconds.
 
-    A span's own time is what no span below it covers: there it needs no learning what the callees add.
+    A span's own time is that in which it called nobody: there it needs no learning what the callees add.
     """
     start, end = spans[0].start, spans[-1].start
     length = max(1.0, (end - RECENT - start) / WINDOWS)
     before = max(1, math.floor((end - RECENT - start) / length))
     now = max(1, math.ceil(RECENT / length))
     parts: dict[str, tuple[list[list[float]], list[list[float]]]] = {}
-    for span, seconds in own_spans(list(spans)):
+    for span, seconds in own_spans(spans):
         sides = parts.setdefault(span.service, ([[] for _ in range(before)], [[] for _ in range(now)]))
         back = end - span.start
         if back <= RECENT:
