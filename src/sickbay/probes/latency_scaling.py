@@ -222,7 +222,7 @@ def _shared(
         says = f"{told.strip()} More replicas {'would not help' if shared else 'bring more of it'}."
         return measured(SHARED, 1.5 if shared else -1.5, statistic=uses[nearest][2], says=says, evidence=evidence)
     why = "no number of replicas is asked for or it did not vary, and no resource that is asked for was used up"
-    return unknown(SHARED, f"no data: {why}", evidence=evidence)
+    return unknown(SHARED, f"no data: {why}.{told}".rstrip("."), evidence=evidence)
 
 
 def _now(load: Load, found: Fit) -> tuple[bool, str]:
