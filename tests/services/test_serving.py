@@ -128,6 +128,7 @@ def test_traces_tell_the_way_from_the_service(lab):
 
 def test_most_findings_were_seen_on_and_off():
     rare = {"latency.dependency_away", "latency.memory_tight", "latency.major_faults", "latency.stacks_in_loading"}
+    rare |= {"latency.load_saturates", "latency.shared_limit", "latency.elsewhere"}  # the lab has no Prometheus
     told = {name for name in SEEN if name.startswith("latency.")} - rare
     lacking = [name for name in told if "off" not in SEEN[name]]
     assert not lacking
