@@ -18,9 +18,9 @@ from sickbay.errors import SiteFileError, nearest
 
 SITE_FILE = "sickbay.toml"
 SOURCE_NAMES = (
-    "airflow", "cgroups", "containers", "docker", "feast", "feature_store", "files", "host", "http", "kubernetes",
-    "logs", "mlflow", "mysql", "network", "postgres", "process", "profile", "prometheus", "redis", "s3", "services",
-    "serving", "traces",
+    "airflow", "cgroups", "containers", "disk", "docker", "feast", "feature_store", "files", "host", "http",
+    "kubernetes", "logs", "mlflow", "mysql", "network", "postgres", "process", "profile", "prometheus", "redis", "s3",
+    "services", "serving", "traces",
 )  # fmt: skip
 """Kinds of system the site file may name; which of them this release reads is what ``sickbay doctor`` says."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from sickbay.config import load_site
 from sickbay.errors import SourceError
-from sickbay.sources.cgroups import Cgroups
+from sickbay.sources.cgroups import Cgroups, of_process
 from sickbay.sources.context import Context
 
 POD, CONTAINER = "2e1c7012-582d-4993-8e08-5bc44a874875", "7949fe535320ab26b1bec6e09743f037"
@@ -119,3 +119,41 @@ def test_the_groups_of_this_host_can_be_read():
     assert groups.check()[0].ok
     if groups.version == 1:
         assert groups.memory(groups.group("")).current > 0
+
+
+def process(tmp_path, lines):
+    (tmp_path / "proc" / "77").mkdir(parents=True)
+    (tmp_path / "proc" / "77" / "cgroup").write_text("".join(f"{line}\n" for line in lines))
+    return tmp_path / "proc"
+
+
+def test_the_group_of_a_process_in_version_2(tmp_path):
+    write(tmp_path / "groups" / "pods" / "a", V2)
+    proc = process(tmp_path, ["0::/pods/a"])
+    group = of_process(77, tmp_path / "groups", proc)
+    found = Cgroups()
+    assert group.version == 2
+    assert (found.memory(group).current, found.cpu(group).throttled_seconds) == (83886080, 4.06)
+    assert found.pressure(group, "memory") == {"some": 0.25, "full": 0.001}
+
+
+def test_the_group_of_a_process_in_version_1_with_stalls_from_the_unified_tree(tmp_path):
+    for controller, files in V1.items():
+        write(tmp_path / "groups" / controller / "kube" / controller, files)
+    write(tmp_path / "groups" / "unified" / "both", {"memory.pressure": V2["memory.pressure"]})
+    lines = ["5:memory:/kube/memory", "4:cpu:/kube/cpu", "3:cpuacct:/kube/cpuacct", "2:blkio:/kube/blkio", "0::/both"]
+    group = of_process(77, tmp_path / "groups", process(tmp_path, lines))
+    found = Cgroups()
+    assert group.version == 1
+    assert (found.memory(group).anonymous, found.cpu(group).throttled_seconds) == (61865984, 4.06)
+    assert found.pressure(group, "memory")["some"] == 0.25
+
+
+def test_within_a_pod_the_paths_of_the_host_are_not_there(tmp_path):
+    write(tmp_path / "groups", V2)
+    group = of_process(77, tmp_path / "groups", process(tmp_path, ["0::/kubepods.slice/x"]))
+    assert Cgroups().memory(group).limit == 100663296
+
+
+def test_a_process_that_is_gone_has_no_group(tmp_path):
+    assert of_process(78, tmp_path, tmp_path) is None

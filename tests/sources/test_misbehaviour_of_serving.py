@@ -28,7 +28,10 @@ def sites(way, port, directory):
             "url": f"{address}/predict", "health": f"{address}/health", "request": "request.json", "grows": "rows",
             "token": SECRET,
         },
-        "prometheus": {"url": address, "pages": {"it": f"{address}/metrics"}, "token": SECRET},
+        "prometheus": {
+            "url": address, "pages": {"it": f"{address}/metrics"}, "token": SECRET,
+            "scaling": {"throughput": "a", "concurrency": "b"}, "graph": {"latency": "c", "calls": [["x", "y"]]},
+        },
         "network": {"targets": {"it": f"{address}/"}},
     }  # fmt: skip
 
@@ -53,9 +56,10 @@ def test_a_model_server_that_misbehaves_is_unknown_not_fast(way, tmp_path):
     assert {f.status for f in found.values()} == {"unknown"}, way
 
 
+@pytest.mark.parametrize("probe", ["latency.metrics", "latency.scaling", "latency.graph"])
 @pytest.mark.parametrize("way", WAYS)
-def test_metrics_that_misbehave_are_unknown(way, tmp_path):
-    found = looked(way, "latency.metrics", "prometheus", tmp_path)
+def test_metrics_that_misbehave_are_unknown(way, probe, tmp_path):
+    found = looked(way, probe, "prometheus", tmp_path)
     assert {f.status for f in found.values()} == {"unknown"}
 
 

@@ -40,10 +40,19 @@ def test_the_time_between_two_services_is_told_from_theirs(way, on, tmp_path):
     assert all(check.ok for check in doctor(site, directory=tmp_path))
 
 
-def test_own_time_is_what_no_child_covers():
+def test_own_time_is_that_in_which_nobody_was_called():
     spans = read("\n".join(request(0, 0.1)), "here")
     assert own_times(spans)["model"] == pytest.approx(0.04, abs=1e-6)
     assert gaps(spans)["model to risk"][0][0] == pytest.approx(0.1, abs=1e-6)
+
+
+def test_a_step_of_its_own_is_own_time_and_a_call_below_it_is_not():
+    lines = [
+        otlp("model", "a", "", 2, 1000.0, 0.1), otlp("model", "step", "a", 1, 1000.01, 0.08),
+        otlp("model", "call", "step", 3, 1000.02, 0.03), otlp("risk", "r", "call", 2, 1000.03, 0.01),
+        otlp("model", "loop", "loop", 1, 1000.0, 0.1),
+    ]  # fmt: skip
+    assert own_times(read("\n".join(lines), "here"))["model"] == pytest.approx(0.07, abs=1e-6)
 
 
 def test_jaeger_says_the_same():

@@ -114,6 +114,11 @@ def watch(prometheus: Prometheus, seconds: float = SECONDS) -> Change:
         time.sleep(0.5)
 
 
+def watched(prometheus: Prometheus) -> Change:
+    """Return what happened to the page in a while; probes of one investigation share it."""
+    return prometheus.once.get("watch", lambda: watch(prometheus))
+
+
 def observe(prometheus: Prometheus) -> dict[str, float]:
     """Return the figures of a service that is well, for a baseline."""
     return figures(watch(prometheus))
@@ -133,6 +138,8 @@ def figures(seen: Change) -> dict[str, float]:
         if families:
             times, whole = seen.means(families[0])
             found[name] = whole / times if times else 0.0
+            if name == "pool_wait" and count:
+                found["pool_request"] = whole / count
     sides = (seen.before, *seen.between, seen.after)
     for name, pattern in {"waiting": r"pool.*(waiting|pending)", "idle": r"pool.*(available|idle)"}.items():
         gauge = next((n for n in seen.after.samples if re.search(pattern, n, re.I)), None)
@@ -149,7 +156,7 @@ def figures(seen: Change) -> dict[str, float]:
 @probe(findings=ALL, seconds=SECONDS, deadline=30, name="latency.metrics")
 def metrics(prometheus: Prometheus) -> Iterable[Finding]:
     """Reads the service's own metrics twice, and splits the time of the requests in between into its parts."""
-    seen = watch(prometheus)
+    seen = watched(prometheus)
     now, usual = figures(seen), prometheus.baseline
     rows = tuple((n, f"{v:.4g}", f"{usual[n]:.4g}" if n in usual else "") for n, v in sorted(now.items()))
     evidence = Evidence(now, [Rows(("figure", "now", "usual"), rows, "What it tells of itself")])

@@ -45,11 +45,17 @@ def rates(seen: Watch) -> dict[str, float]:
     span = max(1e-3, last.at - first.at)
     found = {
         name: (getattr(last, name) - getattr(first, name)) / span
-        for name in ("cpu", "run_delay", "majors", "read", "fetched", "throttled")
+        for name in ("cpu", "run_delay", "majors", "read", "fetched", "throttled", "stalled")
     }
     found["contended"] = max(0.0, found["run_delay"] - found["throttled"])
     found |= {"disk_wait": seen.disk_wait, "rss": last.rss, "growth": _growth(seen)}
+    found |= {"blocked": seen.blocked, "faulting": seen.faulting, "unread": seen.unread}
     return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def watched(process: Process) -> Watch:
+    """Return what a while of looking saw; probes of one investigation share it."""
+    return process.once.get("watch", lambda: process.watch(SECONDS))
 
 
 def observe(process: Process) -> dict[str, float]:
@@ -60,7 +66,7 @@ def observe(process: Process) -> dict[str, float]:
 @probe(findings=ALL, seconds=SECONDS, deadline=30, name="latency.process")
 def account(process: Process) -> Iterable[Finding]:
     """Reads the kernel's counters of the process ten times a second for some seconds, against the usual ones."""
-    seen = process.watch(SECONDS)
+    seen = watched(process)
     now, usual = rates(seen), process.baseline
     table = tuple((name, f"{now[name]:.4g}", f"{usual[name]:.4g}" if name in usual else "") for name in sorted(now))
     evidence = Evidence(now, [Rows(("figure", "now", "usual"), table, "The process, per second")])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from sickbay.registry import probe
 from sickbay.sources.traces import Span, Traces
@@ -33,26 +33,49 @@ def gaps(spans: list[Span]) -> dict[str, list[tuple[float, float]]]:
 
 
 def own_times(spans: list[Span]) -> dict[str, float]:
-    """Return per service the mean seconds of its server spans that no child span covers; children may overlap."""
+    """Return per service the mean seconds of its server spans in which it called nobody; calls may overlap."""
+    found: dict[str, list[float]] = {}
+    for span, seconds in own_spans(spans):
+        found.setdefault(span.service, []).append(seconds)
+    return {service: statistics.fmean(times) for service, times in found.items()}
+
+
+def own_spans(spans: Sequence[Span]) -> Iterable[tuple[Span, float]]:
+    """Yield each server span, and its seconds in which no call of another was under way.
+
+    Spans of the service's own steps are part of its own time; the calls below them are not.
+    """
     below: dict[str, list[Span]] = {}
     for span in spans:
         below.setdefault(span.parent, []).append(span)
-    found: dict[str, list[float]] = {}
     for span in spans:
         if span.kind == "server":
             covered, until = 0.0, span.start
-            for child in sorted(below.get(span.id, []), key=lambda one: one.start):
-                begin, end = max(child.start, until), min(child.start + child.seconds, span.start + span.seconds)
+            for call in sorted(_calls(span, below), key=lambda one: one.start):
+                begin, end = max(call.start, until), min(call.start + call.seconds, span.start + span.seconds)
                 covered += max(0.0, end - begin)
                 until = max(until, end)
-            found.setdefault(span.service, []).append(max(0.0, span.seconds - covered))
-    return {service: statistics.fmean(times) for service, times in found.items()}
+            yield span, max(0.0, span.seconds - covered)
+
+
+def _calls(span: Span, below: Mapping[str, list[Span]]) -> list[Span]:
+    """Return the calls of others below a span, also those below its own steps."""
+    found: list[Span] = []
+    seen, steps = {span.id}, [span]
+    while steps:
+        for child in below.get(steps.pop().id, []):
+            if child.id in seen:  # spans that name each other as parents
+                continue
+            seen.add(child.id)
+            calling = child.service != span.service or child.kind in ("client", "producer")
+            (found if calling else steps).append(child)
+    return found
 
 
 @probe(findings=[GAP], seconds=0.5, deadline=30, name="latency.traces")
 def traces(traces: Traces) -> Iterable[Finding]:
     """Reads the latest spans, and compares what a caller waited with what the one that was called took."""
-    spans = traces.spans()
+    spans = traces.once.get("spans", traces.spans)
     latest = [span for span in spans if span.start >= spans[-1].start - WINDOW]
     found = {pair: calls for pair, calls in gaps(latest).items() if len(calls) >= FEWEST}
     own = tuple((service, f"{seconds * 1000:.1f} ms") for service, seconds in sorted(own_times(latest).items()))
@@ -66,5 +89,5 @@ def traces(traces: Traces) -> Iterable[Finding]:
     yield measured(
         GAP, ratio, statistic=ways[worst],
         says=f"{worst}: {ways[worst] * 1000:.0f} of {whole * 1000:.0f} ms are neither side's.",
-        evidence=Evidence(dict(ways), [Rows(("service", "own time"), own, "Time that no child span covers")]),
+        evidence=Evidence(dict(ways), [Rows(("service", "own time"), own, "Time in which it called nobody")]),
     )  # fmt: skip

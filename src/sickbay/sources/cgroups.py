@@ -16,6 +16,8 @@ from sickbay.sources.context import Check, Context
 ROOT = "/sys/fs/cgroup"
 UNBOUND = 2**62
 """Version 1 writes a number near 2**63 where there is no limit."""
+V1 = {"memory": "memory", "cpu": "cpu", "io": "blkio", "pressure": "unified", "cpuacct": "cpuacct"}
+"""What is read → the hierarchy of version 1 that has it; stalls are told by the unified one beside them."""
 DEEPEST = 8
 """Levels below the root in which groups are looked for."""
 
@@ -78,7 +80,8 @@ class Cgroups:
     is written.
     """
 
-    def __init__(self, given: _Settings) -> None:
+    def __init__(self, given: _Settings | None = None) -> None:
+        given = given or _Settings()
         self.root, self._named = Path(given.root), given.groups
 
     @classmethod
@@ -118,8 +121,7 @@ class Cgroups:
         """Return the group at a path below the root (of each hierarchy, in version 1)."""
         if self.version == 2:
             return Group(path, 2, dict.fromkeys(("memory", "cpu", "io", "pressure"), self.root / path))
-        places = {"memory": "memory", "cpu": "cpu", "io": "blkio", "pressure": "unified", "cpuacct": "cpuacct"}
-        return Group(path, 1, {what: self.root / where / path for what, where in places.items()})
+        return Group(path, 1, {what: self.root / where / path for what, where in V1.items()})
 
     def memory(self, group: Group) -> Memory:
         """Return a group's memory now; SourceError when the group is gone."""
@@ -198,6 +200,30 @@ class Cgroups:
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+
+def of_process(pid: int, root: Path = Path(ROOT), proc: Path = Path("/proc")) -> Group | None:
+    """Return the group of a process as it is seen from here, whichever version each controller is of; None without.
+
+    From within a pod the paths in /proc do not exist here: its own root is then what bounds it.
+    """
+    try:
+        lines = [line.split(":", 2) for line in (proc / str(pid) / "cgroup").read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return None
+    if not root.is_dir() or not lines:
+        return None
+    listed = {name: path for _, names, path in lines for name in names.split(",") if name}
+    unified = next((path for number, names, path in lines if number == "0" and not names), "/")
+    places: dict[str, Path] = {}
+    for what, name in V1.items():
+        inside = unified if what == "pressure" else listed.get(name, unified)
+        joint = next((names for _, names, _ in lines if name in names.split(",")), name)
+        hierarchy = next((root / one for one in (name, joint) if (root / one).is_dir()), root)
+        place = hierarchy / inside.lstrip("/")
+        places[what] = place if place.is_dir() else hierarchy
+    version = 1 if "memory" in listed and (root / "memory").is_dir() else 2
+    return Group(listed.get("memory", unified), version, places)
 
 
 def _below(base: Path) -> Iterator[Path]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -15,13 +14,13 @@ import psutil
 
 from sickbay.errors import SiteFileError, SourceError, SourceForbidden
 from sickbay.registry import source
-from sickbay.sources import settings
+from sickbay.sources import backlog, cgroups, settings
 from sickbay.sources.baseline import read_baseline
 from sickbay.sources.context import Check, Context
 from sickbay.sources.host import processes
+from sickbay.sources.once import Once
 
 PROC = Path("/proc")
-GROUPS = Path("/sys/fs/cgroup")
 NAN = float("nan")
 
 
@@ -37,6 +36,7 @@ class Snapshot:
 
     ``run_delay``: waited for a processor, throttling included. ``majors``: page faults that went to the disk.
     ``throttled``: held back by the quota of its control group. ``limit``: of its group's memory, infinite if none.
+    ``stalled``: some task of its group waited for memory (reclaim, or pages that were dropped and are needed again).
     """
 
     at: float
@@ -53,6 +53,7 @@ class Snapshot:
     used: float
     limit: float
     anonymous: float
+    stalled: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Watch:
     """What a while of looking saw: first and last snapshot, and the share of samples with a thread in each state.
 
     ``starts``: workers that began during the while. ``gone``: share of the samples in which no process was there.
+    Means over the samples, NaN where this host does not say: ``blocked``: threads that wait for the disk;
+    ``faulting``: those of them in a page fault; ``unread``: requests that wait at its ports and nobody has read.
     """
 
     first: Snapshot
@@ -71,6 +74,9 @@ class Watch:
     starts: int
     gone: float
     memory: tuple[tuple[float, float], ...]
+    blocked: float
+    faulting: float
+    unread: float
 
 
 @source("process")
@@ -81,7 +87,7 @@ class Process:
     """
 
     def __init__(self, given: _Settings, base: Path, baseline: Mapping[str, float]) -> None:
-        self._given, self._base, self.baseline = given, base, baseline
+        self._given, self._base, self.baseline, self.once = given, base, baseline, Once()
 
     @classmethod
     def configured(cls, context: Context) -> bool:
@@ -140,12 +146,12 @@ class Process:
         except psutil.AccessDenied:
             raise SourceForbidden(f"the process {pid} may not be read by this user") from None
         status, io = _pairs(PROC / str(pid) / "status"), _pairs(PROC / str(pid) / "io")
-        used, limit, anonymous = _memory_group(pid)
+        group = _Group(pid)
         return Snapshot(
             at=time.monotonic(), pid=pid, started=began, cpu=times.user + times.system, run_delay=_run_delay(pid),
             majors=_majors(pid), read=io.get("read_bytes", NAN), fetched=io.get("rchar", NAN), rss=float(memory.rss),
-            swap=status.get("VmSwap", NAN) * 1024, throttled=_throttled(pid), used=used, limit=limit,
-            anonymous=anonymous,
+            swap=status.get("VmSwap", NAN) * 1024, throttled=group.throttled(), stalled=group.stalled(),
+            **group.memory(),
         )  # fmt: skip
 
     def watch(self, seconds: float, pause: float = 0.1) -> Watch:
@@ -153,11 +159,12 @@ class Process:
         began = time.monotonic()
         first = last = None
         samples = waits = runs = missing = starts = 0
-        memory = []
+        memory, blocked, faulting, unread = [], [], [], []
+        listens: frozenset[int] = frozenset()
         while time.monotonic() - began < seconds:
             try:
                 now = self.snapshot()
-                states = _states(now.pid)
+                states, faults = _states(now.pid)
             except SourceForbidden:
                 raise
             except SourceError:
@@ -169,16 +176,20 @@ class Process:
             runs += states.count("R") > 1
             starts += last is not None and now.pid != last.pid
             if first is None or now.pid != first.pid:
-                first = now
+                first, listens = now, backlog.ports(now.pid)
             last = now
             memory.append((now.at - began, now.rss))
+            blocked.append(states.count("D"))
+            faulting.append(faults)
+            if samples % 3 == 1:  # the kernel writes its whole table of connections for each look
+                unread.append(backlog.unread(now.pid, listens))
             time.sleep(pause)
         if first is None or last is None:
             raise SourceError("unreachable: the process was not there while it was looked for")
         every = samples + missing
         return Watch(
             first, last, time.monotonic() - began, samples, waits / samples, runs / samples, starts, missing / every,
-            tuple(memory),
+            tuple(memory), _mean(blocked), _mean(faulting), _mean(unread),
         )  # fmt: skip
 
     def check(self) -> list[Check]:
@@ -207,14 +218,33 @@ def _pairs(file: Path) -> dict[str, float]:
     return found
 
 
-def _states(pid: int) -> str:
-    """Return the states of its threads, a letter each; empty where this host does not say."""
-    letters = []
+def _states(pid: int) -> tuple[str, float]:
+    """Return the states of its threads, a letter each, and how many wait for the disk in a page fault.
+
+    Empty where this host does not say; NaN where it does not say in what the threads wait.
+    """
+    letters, faults = [], 0.0
     with contextlib.suppress(OSError):
         for task in os.listdir(PROC / str(pid) / "task"):  # noqa: PTH208 - ten times a second
             with contextlib.suppress(OSError):
-                letters.append((PROC / str(pid) / "task" / task / "stat").read_text().rpartition(")")[2].split()[0])
-    return "".join(letters)
+                place = PROC / str(pid) / "task" / task
+                letters.append((place / "stat").read_text().rpartition(")")[2].split()[0])
+                if letters[-1] == "D":
+                    faults += _in_fault(place)
+    return "".join(letters), faults
+
+
+def _in_fault(task: Path) -> float:
+    """Return 1 for a thread that is blocked outside of any call of the system, 0 for one within; NaN if not known."""
+    try:
+        return float((task / "syscall").read_text(encoding="ascii").startswith("-1"))
+    except OSError:
+        return NAN
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean; NaN when one is not known: the samples that are not known are no random ones."""
+    return sum(values) / len(values) if values else NAN
 
 
 def _run_delay(pid: int) -> float:
@@ -234,60 +264,32 @@ def _majors(pid: int) -> float:
     return NAN
 
 
-def group(pid: int, controller: str) -> Path | None:
-    """Return the directory of a process's control group, version 1 or 2, as it is seen from here; None without one."""
-    if not sys.platform.startswith("linux"):
-        return None
-    with contextlib.suppress(OSError):
-        lines = (PROC / str(pid) / "cgroup").read_text(encoding="utf-8").splitlines()
-        parts = [line.split(":", 2) for line in lines]
-        for _, names, path in parts:
-            if controller in names.split(","):
-                return _first(GROUPS / controller / path.lstrip("/"), GROUPS / names / path.lstrip("/"))
-        for number, names, path in parts:
-            if number == "0" and not names:
-                return _first(GROUPS / path.lstrip("/"), GROUPS)
-    return None
+class _Group:
+    """The control group of a process, NaN for what this host, version or group does not say."""
 
+    def __init__(self, pid: int) -> None:
+        self._reader, self._group = cgroups.Cgroups(), cgroups.of_process(pid)
 
-def _first(*places: Path) -> Path | None:
-    return next((place for place in places if place.is_dir()), None)
-
-
-def _throttled(pid: int) -> float:
-    """Return the seconds that the quota of its group held it back; 0 where no quota is set."""
-    place = group(pid, "cpu")
-    if place is None or not (place / "cpu.stat").exists():
+    def throttled(self) -> float:
+        """Return the seconds that its quota held it back; 0 where no quota is set."""
+        if self._group is not None:
+            with contextlib.suppress(SourceError):
+                return self._reader.cpu(self._group).throttled_seconds or 0.0
         return NAN
-    found = {}
-    with contextlib.suppress(OSError):
-        for line in (place / "cpu.stat").read_text(encoding="ascii").splitlines():
-            name, _, value = line.partition(" ")
-            found[name] = float(value)
-    if "throttled_time" in found:
-        return found["throttled_time"] / 1e9
-    return found.get("throttled_usec", 0.0) / 1e6
 
+    def memory(self) -> dict[str, float]:
+        """Return use, limit (infinite if none) and anonymous bytes."""
+        if self._group is not None:
+            with contextlib.suppress(SourceError):
+                found = self._reader.memory(self._group)
+                limit = float("inf") if found.limit is None else float(found.limit)
+                anonymous = NAN if found.anonymous is None else float(found.anonymous)
+                return {"used": float(found.current), "limit": limit, "anonymous": anonymous}
+        return dict.fromkeys(("used", "limit", "anonymous"), NAN)
 
-def _memory_group(pid: int) -> tuple[float, float, float]:
-    """Return use, limit and anonymous bytes of its group of memory; NaN where it has none."""
-    place = group(pid, "memory")
-    if place is None:
-        return NAN, NAN, NAN
-    used = _number(place / "memory.current", place / "memory.usage_in_bytes")
-    limit = _number(place / "memory.max", place / "memory.limit_in_bytes")
-    anonymous = NAN
-    with contextlib.suppress(OSError):
-        for line in (place / "memory.stat").read_text(encoding="ascii").splitlines():
-            name, _, value = line.partition(" ")
-            if name in ("anon", "rss"):
-                anonymous = float(value)
-    return used, (float("inf") if limit > 2**60 else limit), anonymous
-
-
-def _number(*files: Path) -> float:
-    for file in files:
-        with contextlib.suppress(OSError, ValueError):
-            text = file.read_text(encoding="ascii").strip()
-            return float("inf") if text == "max" else float(text)
-    return NAN
+    def stalled(self) -> float:
+        """Return the seconds in which some task of it waited for memory; NaN also where only the host's are told."""
+        if self._group is not None and (self._group.places["pressure"] / "cgroup.type").exists():
+            with contextlib.suppress(SourceError):
+                return (self._reader.pressure(self._group, "memory") or {}).get("some", NAN)
+        return NAN

@@ -52,8 +52,11 @@ class Serving:
 
     @classmethod
     def connect(cls, context: Context) -> Self:
-        """Return a client; SiteFileError when the request cannot be read or holds no such list."""
+        """Return a client; SiteFileError when an address is none, or the request cannot be read or has no such list."""
         given = settings.read(context, "serving", _Settings)
+        settings.web_address(context, "serving.url", given.url, "http://host:8080/predict")
+        if given.health:
+            settings.web_address(context, "serving.health", given.health, "http://host:8080/health")
         body = None
         if given.request:
             file = context.site.base / given.request
@@ -120,9 +123,5 @@ class Serving:
 
 def _client(url: str, given: _Settings) -> tuple[Http, str]:
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise SiteFileError(
-            f"'source.serving': {url!r} is no address of a server", hint='url = "http://host:8080/predict"'
-        )
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     return Http(f"{parts.scheme}://{parts.netloc}", token=given.token, verify=given.verify), path or "/"

@@ -14,6 +14,7 @@ from sickbay.errors import SiteFileError, SourceError, SourceForbidden, SourceGa
 from sickbay.registry import source
 from sickbay.sources import settings
 from sickbay.sources.context import Check, Context
+from sickbay.sources.once import Once
 from sickbay.sources.replies import Http
 
 LARGEST = 4_000_000
@@ -25,6 +26,7 @@ KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 class _Settings(settings.Settings):
     files: tuple[str, ...] = ()
     url: str = ""
+    service: str = ""
     token: str = ""
     verify: bool = True
 
@@ -51,7 +53,9 @@ class Traces:
     """
 
     def __init__(self, given: _Settings, base: Path) -> None:
-        self._given, self._base = given, base
+        self._given, self._base, self.once = given, base, Once()
+        self.service = given.service
+        """The model server's name in its spans; empty where the site does not say."""
 
     @classmethod
     def configured(cls, context: Context) -> bool:
@@ -66,6 +70,8 @@ class Traces:
             raise SiteFileError(
                 f"{context.site.file}: [source.traces] names neither files nor url", hint='files = ["spans/*.jsonl"]'
             )
+        if given.url:
+            settings.web_address(context, "traces.url", given.url, "http://jaeger:16686/api/traces?service=model")
         return cls(given, context.site.base)
 
     def spans(self) -> list[Span]:

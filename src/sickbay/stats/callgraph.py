@@ -39,7 +39,13 @@ def localise(
     """
     callees: dict[str, list[str]] = {name: [] for name in before}
     for caller, callee in calls:
-        if caller in callees and callee in before and callee in now and callee not in callees[caller]:
+        if (
+            caller != callee
+            and caller in callees
+            and callee in before
+            and callee in now
+            and callee not in callees[caller]
+        ):
             callees[caller].append(callee)
     found = []
     for name in before:

@@ -156,6 +156,10 @@ pid_file = "model-server/worker.pid"
 allow = true
 pid_file = "model-server/worker.pid"
 
+[source.disk]
+allow = true
+files = {{ history = "model/history.bin" }}
+
 [source.network.targets]
 risk = "http://127.0.0.1:{system.to_risk.port}/health"
 database = "postgresql://127.0.0.1:{system.to_database.port}"
