@@ -118,7 +118,10 @@ def endpoint(serving: Serving) -> Iterable[Finding]:
     usual = serving.baseline
     known = usual.get("solo_seconds", serving.expected)
     ratio = latency.against(seen.typical, known, general=GENERAL_SECONDS, matters=2.5, floor=0.01)
-    table = tuple((f"{size:.0f}", f"{seconds * 1000:.0f} ms") for size, seconds in zip(seen.sizes, seen.by_size))  # noqa: B905
+    table = tuple(
+        (f"{size:.0f}", f"{seconds * 1000:.0f} ms")
+        for size, seconds in sorted(zip(seen.sizes, seen.by_size, strict=False))
+    )
     told = "" if known is None else f", {seen.typical / known:.1f} times the usual {known * 1000:.0f} ms"
     yield measured(
         SLOW, 3.0 if len(seen.failed) >= 3 else ratio, statistic=seen.typical,
@@ -134,12 +137,12 @@ def endpoint(serving: Serving) -> Iterable[Finding]:
 
 def _health(seen: Seen, usual: Mapping[str, float]) -> Finding:
     if seen.health_failed:
-        return measured(HEALTH_SLOW, 3.0, says=f"It fails: {seen.health_failed}.")
+        return measured(HEALTH_SLOW, 3.0, says=f"The health check fails: {seen.health_failed}.")
     if not seen.health:
         return unknown(HEALTH_SLOW, "no data: [source.serving] names no health check")
     typical = statistics.median(seen.health)
     ratio = latency.against(typical, usual.get("health_seconds"), general=0.01, matters=5.0, floor=0.01)
-    return measured(HEALTH_SLOW, ratio, statistic=typical, says=f"It answers in {typical * 1000:.0f} ms.")
+    return measured(HEALTH_SLOW, ratio, statistic=typical, says=f"The health check answers in {typical * 1000:.0f} ms.")
 
 
 def _growth(seen: Seen) -> Finding:
@@ -179,7 +182,7 @@ def _queue(seen: Seen, usual: Mapping[str, float]) -> Finding:
     if seen.together != seen.together:
         return unknown(QUEUE, "timed out: not even one alone is answered in time")
     ratio = seen.together / max(1e-9, min(seen.solo))
-    says = f"Four at once take {ratio:.1f} times one alone."
+    says = f"Four requests at once take {ratio:.1f} times one alone."
     if seen.together < 0.1:
         return measured(QUEUE, -2.0, statistic=ratio, says=says)
     return measured(QUEUE, latency.share(ratio / 4, 0.55, steep=6.0, most=2.0), statistic=ratio, says=says)

@@ -167,15 +167,20 @@ def metrics(prometheus: Prometheus) -> Iterable[Finding]:
         ratio = latency.against(now["request"], usual.get("request"), general=0.1, matters=2.5, floor=0.01)
         told = f", usually {usual['request'] * 1000:.0f} ms" if "request" in usual else ""
         yield measured(
-            SLOW, ratio, statistic=now["request"], says=f"{now['request'] * 1000:.0f} ms on average{told}.",
-            evidence=evidence,
+            SLOW, ratio, statistic=now["request"], evidence=evidence,
+            says=f"Its clients' requests take {now['request'] * 1000:.0f} ms on average{told}.",
         )  # fmt: skip
         yield from _parts(now, usual)
     yield from _waits(now, usual)
     if "requests_a_second" in usual:
         rate = now["requests_a_second"]
         ratio = latency.against(rate, usual["requests_a_second"], general=1, matters=2.0, floor=1.0)
-        yield measured(BUSIER, ratio, statistic=rate, says=f"{rate:.1f} requests a second.")
+        yield measured(
+            BUSIER,
+            ratio,
+            statistic=rate,
+            says=f"It gets {rate:.1f} requests a second, usually {usual['requests_a_second']:.1f}.",
+        )
     else:
         yield unknown(BUSIER, "no data: there is no baseline to compare the load with")
 
@@ -212,7 +217,7 @@ def _parts(now: Mapping[str, float], usual: Mapping[str, float]) -> Iterator[Fin
             yield unknown(kind, f"no data: the service tells of no stage that sounds like {role}")
             continue
         part = max(0.0, sum(mine.values()) - pauses) / max(more, sum(added.values()))
-        says = f"{sum(mine.values()) * 1000:.0f} of {more * 1000:.0f} ms that a request takes longer."
+        says = _longer({"features": "Features take", "inference": "The model takes"}[role], sum(mine.values()), more)
         yield measured(kind, latency.share(part, 0.5, steep=7.0) if slower else -1.5, statistic=part, says=says)
     calls = {name: value for name, value in now.items() if name.startswith("call:")}
     if not calls:
@@ -220,8 +225,12 @@ def _parts(now: Mapping[str, float], usual: Mapping[str, float]) -> Iterator[Fin
         return
     longer = sum(latency.added(calls, usual).values())
     part = longer / more
-    says = f"{longer * 1000:.0f} of {more * 1000:.0f} ms that a request takes longer."
+    says = _longer("Other services take", longer, more)
     yield measured(CALLS, latency.share(min(1.0, part), 0.5, steep=7.0) if slower else -1.5, statistic=part, says=says)
+
+
+def _longer(who: str, part: float, whole: float) -> str:
+    return f"{who} {part * 1000:.0f} of the {whole * 1000:.0f} ms that a request takes longer."
 
 
 def _waits(now: Mapping[str, float], usual: Mapping[str, float]) -> Iterator[Finding]:
@@ -241,11 +250,13 @@ def _waits(now: Mapping[str, float], usual: Mapping[str, float]) -> Iterator[Fin
         yield measured(POOL_WAITS, ratio, statistic=wait, says=says)
     else:
         yield unknown(POOL_WAITS, "no data: the service tells nothing of a pool of connections")
-    for kind, name, general, matters, floor in (
-        (LAG, "lag", 0.003, 6.0, 0.003), (PAUSES, "collector", 0.01, 6.0, 0.015),
-    ):  # fmt: skip
+    for kind, name, general, matters, floor, told in (
+        (LAG, "lag", 0.003, 6.0, 0.003, "The event loop runs its timers {:.1f} ms late on average{}."),
+        (PAUSES, "collector", 0.01, 6.0, 0.015, "The garbage collector takes {:.1f} ms of each second{}."),
+    ):
         if name not in now:
             yield unknown(kind, f"no data: the service tells nothing of its {name}")
             continue
         ratio = latency.against(now[name], usual.get(name), general=general, matters=matters, floor=floor)
-        yield measured(kind, ratio, statistic=now[name], says=f"{now[name] * 1000:.1f} ms on average or a second.")
+        often = f", usually {usual[name] * 1000:.1f}" if name in usual else ""
+        yield measured(kind, ratio, statistic=now[name], says=told.format(now[name] * 1000, often))

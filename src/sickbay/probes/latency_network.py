@@ -62,13 +62,13 @@ def network(network: Network) -> Iterable[Finding]:
         told = f", usually {usual[worst] * 1000:.1f} ms" if worst in usual else ""
         yield measured(
             SLOW, ratios[worst], statistic=timed[worst], evidence=Evidence(dict(timed), [table]),
-            says=f"{worst}: {timed[worst] * 1000:.1f} ms there and back{told}.",
+            says=f"The way to {worst} takes {timed[worst] * 1000:.1f} ms there and back{told}.",
         )  # fmt: skip
     else:
         yield unknown(SLOW, f"unreachable: no target answered: {', '.join(refused + unclear)}")
     if refused:
-        yield measured(AWAY, 3.0, says=f"Refused by {', '.join(refused)}.")
+        yield measured(AWAY, 3.0, says=f"Connections are refused by {', '.join(refused)}.")
     elif unclear:
         yield unknown(AWAY, f"timed out: {', '.join(unclear)}")
     else:
-        yield measured(AWAY, -3.0, says=f"All {len(found)} answered.")
+        yield measured(AWAY, -3.0, says=f"All {len(found)} that it depends on answered.")

@@ -74,23 +74,27 @@ def account(process: Process) -> Iterable[Finding]:
         held = now["throttled"] - usual.get("throttled", 0.0)
         yield measured(
             THROTTLED, latency.share(held, 0.06, steep=60.0), statistic=held, evidence=evidence,
-            says=f"It was held back {now['throttled']:.2f} s of each second.",
+            says=f"Its quota of processor time held it back {now['throttled']:.2f} s of each second.",
         )  # fmt: skip
     else:
         yield unknown(THROTTLED, "no data: this host does not say what quotas hold back (Linux control groups do)")
-    yield _compared(CPU, now, usual, "cpu", general=0.3, matters=2.5, floor=0.1, unit="s of processor time")
-    yield _compared(FAULTS, now, usual, "majors", general=5, matters=4, floor=5, unit="major faults")
+    yield _compared(
+        CPU, now, usual, "cpu", general=0.3, matters=2.5, floor=0.1, unit="s of processor time", does="uses"
+    )
+    yield _compared(FAULTS, now, usual, "majors", general=5, matters=4, floor=5, unit="major faults", does="has")
     yield measured(
         DISK, latency.share(seen.disk_wait - usual.get("disk_wait", 0.0), 0.2), statistic=seen.disk_wait,
         says=f"In {seen.disk_wait:.0%} of {seen.samples} samples a thread waited for the disk.",
     )  # fmt: skip
-    yield _compared(READS, now, usual, "fetched", general=5e6, matters=8, floor=3e6, unit="MB of files", scale=1e6)
+    yield _compared(
+        READS, now, usual, "fetched", general=5e6, matters=8, floor=3e6, unit="MB of files", does="reads", scale=1e6
+    )
     yield from _memory(seen, now, usual)
     yield _restarts(seen)
     if "contended" in now:
         yield measured(
             CONTENDED, latency.share(now["contended"] - usual.get("contended", 0.0), 0.5, steep=4.0),
-            statistic=now["contended"], says=f"Its threads waited {now['contended']:.2f} s of each second together.",
+            statistic=now["contended"], says=f"Its threads together waited {now['contended']:.2f} s of each second for a processor.",
         )  # fmt: skip
     else:
         yield unknown(CONTENDED, "no data: this host does not say how long threads wait for a processor")
@@ -106,6 +110,7 @@ def _compared(
     matters: float,
     floor: float,
     unit: str,
+    does: str,
     scale: float = 1.0,
 ) -> Finding:
     before = usual.get(name)
@@ -113,7 +118,9 @@ def _compared(
         return unknown(kind, f"forbidden: the {unit} of this process may not be read by this user, or not on this host")
     told = "" if before is None else f", usually {before / scale:.3g}"
     ratio = latency.against(now[name], before, general=general, matters=matters, floor=floor)
-    return measured(kind, ratio, statistic=now[name] / scale, says=f"{now[name] / scale:.3g} {unit} a second{told}.")
+    return measured(
+        kind, ratio, statistic=now[name] / scale, says=f"It {does} {now[name] / scale:.3g} {unit} a second{told}."
+    )
 
 
 def _growth(seen: Watch) -> float:
@@ -144,7 +151,7 @@ def _memory(seen: Watch, now: dict[str, float], before: Mapping[str, float]) -> 
         ratio = latency.against(last.rss, before["rss"], general=1e9, matters=1.7, floor=2e7)
         yield measured(
             LARGER, ratio, statistic=last.rss / MEGABYTE,
-            says=f"{last.rss / MEGABYTE:.0f} MB, usually {before['rss'] / MEGABYTE:.0f} MB.",
+            says=f"It holds {last.rss / MEGABYTE:.0f} MB of memory, usually {before['rss'] / MEGABYTE:.0f} MB.",
         )  # fmt: skip
     else:
         yield unknown(LARGER, "no data: there is no baseline to compare its memory with")
@@ -156,7 +163,7 @@ def _memory(seen: Watch, now: dict[str, float], before: Mapping[str, float]) -> 
         used = last.used / last.limit
         yield measured(
             TIGHT, latency.share(used, 0.93, steep=40.0), statistic=used,
-            says=f"{last.used / MEGABYTE:.0f} of {last.limit / MEGABYTE:.0f} MB are used.",
+            says=f"{last.used / MEGABYTE:.0f} of the {last.limit / MEGABYTE:.0f} MB of its memory limit are used.",
         )  # fmt: skip
 
 

@@ -76,14 +76,14 @@ def stacks(profile: Profile) -> Iterable[Finding]:
     common = Counter(thread.frames[0] for threads in seen for thread in threads if thread.frames and thread.active)
     table = Rows(("innermost frame", "times"), tuple(common.most_common(8)), f"{len(seen)} stacks")
     evidence = Evidence(now, [table])
-    for kind, name, turning in (
-        (LOOP_HELD, "held", 0.3), (IN_FEATURES, "features", 0.4), (IN_MODEL, "model", 0.45),
-        (IN_LOADING, "loading", 0.2),
+    for kind, name, turning, told in (
+        (LOOP_HELD, "held", 0.3, "something holds the event loop"), (IN_FEATURES, "features", 0.4, "features run"),
+        (IN_MODEL, "model", 0.45, "the model predicts"), (IN_LOADING, "loading", 0.2, "a model is loaded"),
     ):  # fmt: skip
         more = now[name] - usual.get(name, 0.0)
         yield measured(
             kind, latency.share(more, turning, steep=8.0, most=2.5), statistic=now[name], evidence=evidence,
-            says=f"In {now[name]:.0%} of {len(seen)} stacks, usually {usual.get(name, 0.0):.0%}.",
+            says=f"In {now[name]:.0%} of {len(seen)} stacks {told}, usually in {usual.get(name, 0.0):.0%}.",
         )  # fmt: skip
 
 
