@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from sickbay.sources.two_sides import open_two_sides
-from sickbay.stats.skew import Tolerance, compare, digests, uniqueness
+from sickbay.stats.skew import Tolerance, compare, digests, sampling, uniqueness
 
 ROWS = 6_000
 
@@ -120,6 +120,41 @@ def test_counts_and_sample_are_those_of_comparing_all_values(what, shuffled, loo
     assert {name: listed(pairs) for name, pairs in quick.pairs.items()} == {
         name: listed(pairs) for name, pairs in plain.pairs.items()
     }
+
+
+@pytest.mark.parametrize("key", ["whole", "text", "with a time"])
+@pytest.mark.parametrize("name", ["x", "word", "flag", "at"])
+def test_a_sample_from_what_the_join_kept_is_that_from_the_tables(key, name, looking):
+    looking.setattr(digests, "GLANCED", 2_000)
+    looking.setattr(sampling, "EQUAL", 200)
+    offline = table(shuffled=False).assign(y2=lambda t: t.x * 2, word2=lambda t: t.word, at2=lambda t: t["at"])
+    if key == "text":
+        offline["id"] = "u" + offline.id.astype(str)
+    if key == "with a time":
+        offline["ts"] = pd.Timestamp("2026-02-01") + pd.to_timedelta(offline.index, unit="s")
+    online = offline.sample(frac=1.0, random_state=5)
+    online.loc[offline.index[::9], name] = offline[name].iloc[1]
+    time = "ts" if key == "with a time" else None
+    quick, plain, used = both_ways(offline, online, looking, keys=["id"], time=time, sample=100)
+    assert used is not None
+    assert used.kept is not None
+    assert used.kept.share < 0.5
+    assert quick.features == plain.features
+    assert listed(quick.pairs[name]) == listed(plain.pairs[name])
+    assert len(quick.pairs[name].offline) > 50
+    assert set(quick.pairs[name].others_offline) == set(plain.pairs[name].others_offline)
+    assert quick.pairs[name].others_offline or name == "flag"
+
+
+def test_what_was_kept_is_not_used_when_the_glance_expected_more(looking):
+    looking.setattr(digests, "GLANCED", 2_000)
+    looking.setattr(sampling, "EQUAL", 20)
+    offline = table(shuffled=False)
+    online = offline.copy()
+    online.iloc[:1000, online.columns.get_loc("n")] += 1
+    quick, plain, used = both_ways(offline, online, looking, keys=["id"], sample=100)
+    assert used.kept.share < 100 / 1000
+    assert listed(quick.pairs["n"]) == listed(plain.pairs["n"])
 
 
 def test_the_time_of_the_mismatches_is_found_also_when_few_rows_differ(looking):

@@ -17,7 +17,12 @@ ALLOWED = frozenset({
     "TimestampTrunc", "DateTrunc", "Var", "Mod", "MD5",
 })  # fmt: skip
 """What engines render alike (DESIGN.md §8); sqlglot does not refuse what an engine lacks, so all else is refused."""
-OWN = {"duckdb": frozenset({"Anonymous", "BitwiseAnd", "CTE", "Distinct", "NEQ", "With"})}
+OWN = {
+    "duckdb": frozenset({
+        "Anonymous", "BitwiseAnd", "Create", "CTE", "Distinct", "Filter", "NEQ", "Properties", "TemporaryProperty",
+        "With",
+    })
+}  # fmt: skip
 """What one engine alone is asked besides, where a test holds the answer against the portable form's."""
 ROWS = "rows"
 EXACT_DISTINCT = ("postgres",)

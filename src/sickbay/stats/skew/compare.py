@@ -78,10 +78,12 @@ def compare(
     joining.columns_there(segments, tables.types["offline"], tables.types["offline"])
     sides = joining.count(tables, joined)
     allowed = tolerances or {}
-    sides, counted, shared = _counted(tables, joined, sides, chosen, allowed, tolerance)
+    sides, counted, quick = _counted(
+        tables, joined, sides, chosen, allowed, tolerance, sample=0 if segments else sample
+    )
     notes = [*joined.notes, *notes, *joining.say(sides)]
     differing = {f.name: f.mismatched for f in counted if f.mismatched}
-    drawn = sampling.draw(tables, joined, sides, chosen, differing, allowed, tolerance, segments, sample, shared)
+    drawn = sampling.draw(tables, joined, sides, chosen, differing, allowed, tolerance, segments, sample, quick)
     counted = [sampling.entities(f, drawn) for f in counted]
     drawn = sampling.narrowed(tables, drawn)
     return Compared(
@@ -117,17 +119,17 @@ def _features(
 
 def _counted(
     tables: Tables, joined: Keys, sides: Sides, features: Sequence[Feature], allowed: Mapping[str, Tolerance],
-    tolerance: Tolerance,
-) -> tuple[Sides, list[FeatureCounts], frozenset[str]]:  # fmt: skip
-    """Return the pairs that met, counts per feature, and the features known to be the same in every pair."""
+    tolerance: Tolerance, *, sample: int,
+) -> tuple[Sides, list[FeatureCounts], digests.Digested | None]:  # fmt: skip
+    """Return the pairs that met, counts per feature, and what counting by digests found on the way, if it was used."""
     if not sides.offline_rows or not sides.online_rows:
-        return sides, [FeatureCounts(f.name, f.kind, f.types, 0, 0, note=f.note) for f in features], frozenset()
+        return sides, [FeatureCounts(f.name, f.kind, f.types, 0, 0, note=f.note) for f in features], None
 
     def width(feature: Feature) -> Tolerance:
         return allowed.get(feature.name, tolerance)
 
-    quick = digests.count(tables, joined, sides, features, width)
+    quick = digests.count(tables, joined, sides, features, width, sample)
     if quick is not None:
-        return joining.met(sides, joined, quick.matched), [quick.features[f.name] for f in features], quick.shared
+        return joining.met(sides, joined, quick.matched), [quick.features[f.name] for f in features], quick
     matched, counted = counting.count(tables, joined, sides, features, width)
-    return joining.met(sides, joined, matched), counted, frozenset()
+    return joining.met(sides, joined, matched), counted, None

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from sickbay.stats.skew import columns as c
-from sickbay.stats.skew import counting, joining, sampling
+from sickbay.stats.skew import counting, joining, keeping, sampling
 from sickbay.stats.skew.columns import Feature
 from sickbay.stats.skew.counting import FeatureCounts, ToleranceOf, whole
 from sickbay.stats.skew.joining import Asked, Keys, Only, Sides
+from sickbay.stats.skew.keeping import Kept
 
 if TYPE_CHECKING:
     from sickbay.stats.skew.compare import Tables
@@ -39,17 +40,21 @@ Made = tuple[Mapping[str, exp.Expression], Mapping[str, exp.Expression]]
 
 @dataclass(frozen=True, slots=True)
 class Digested:
-    """Pairs, counts by feature, and the features found the same in all pairs, bit for bit."""
+    """Pairs, counts by feature, the features found the same in all pairs, bit for bit, and what the sample may take."""
 
     matched: int
     features: Mapping[str, FeatureCounts]
     shared: frozenset[str]
+    kept: Kept | None = None
 
 
 def count(
-    tables: Tables, keys: Keys, sides: Sides, features: Sequence[Feature], allowed: ToleranceOf
+    tables: Tables, keys: Keys, sides: Sides, features: Sequence[Feature], allowed: ToleranceOf, sample: int
 ) -> Digested | None:
-    """Return the counts of these features, or None where comparing all values is as cheap, or the engine another."""
+    """Return the counts of these features, or None where comparing all values is as cheap, or the engine another.
+
+    ``sample``: how many mismatches of each feature are wanted afterwards, about; 0 when none are to be kept.
+    """
     rows = min(sides.offline_rows, sides.online_rows)
     if tables.dialect != "duckdb" or keys.how != "equal" or rows < LARGE:
         return None
@@ -61,7 +66,11 @@ def count(
     loud = [f for f in features if f.name in differing]
     quiet = [f for f in features if f.name not in differing]
     nullable = _nullable(tables, sides, quiet)
-    made: Made = {"h": _digest(quiet, 0), **_nulls(nullable)}, {"g": _digest(quiet, 1)}
+    kept = keeping.plan(keys, loud, quiet, differing, sides.online_rows, sample) if sample else None
+    made: Made = (
+        {"h": _digest(quiet, 0), **_nulls(nullable), **(kept.columns if kept else {})},
+        {"g": _digest(quiet, 1)},
+    )
     select = counting.select(loud, allowed, timed=keys.has_time)
     same = exp.EQ(this=exp.column("h"), expression=exp.column("g"))
     select = select.select(exp.alias_(_times(exp.Not(this=same)), "u"), copy=False)
@@ -69,7 +78,11 @@ def count(
         bit = exp.convert(1 << i % BITS)
         null = exp.EQ(this=exp.BitwiseAnd(this=exp.column(f"z{i // BITS}"), expression=bit), expression=bit.copy())
         select = select.select(exp.alias_(_times(exp.And(this=same.copy(), expression=null)), f"o{i}"), copy=False)
-    raw = tables.query(select.from_(joining.joined(keys, sides, Asked(loud, made=made)).subquery("j")))
+    select = select.from_(joining.joined(keys, sides, Asked(loud, made=made)).subquery("j"))
+    if kept is not None:
+        making, select = keeping.counted(select, kept)
+        tables.query(making)
+    raw = tables.query(select)
     matched, unequal = whole(raw["n"]), whole(raw["u"])
     found = {f.name: counting.one(f, i, raw, matched) for i, f in enumerate(loud)}
     if unequal > FEW * matched:
@@ -84,11 +97,13 @@ def count(
         found[f.name] = replace(
             one, pairs=matched, offline_null=one.offline_null + both, online_null=one.online_null + both
         )
-    return Digested(matched, found, frozenset() if unequal else frozenset(f.name for f in quiet))
+    if unequal:
+        return Digested(matched, found, frozenset())
+    return Digested(matched, found, frozenset(f.name for f in quiet), kept)
 
 
-def _glance(tables: Tables, keys: Keys, sides: Sides, features: Sequence[Feature]) -> set[str] | None:
-    """Return the features that differ in some bit of some pair looked at; None when too few pairs were there."""
+def _glance(tables: Tables, keys: Keys, sides: Sides, features: Sequence[Feature]) -> dict[str, float] | None:
+    """Return the features that differ in some bit, with the share of the pairs; None when too few were looked at."""
     rows = max(sides.offline_rows, sides.online_rows)
     head = exp.LT(this=exp.column("__row"), expression=exp.convert(math.ceil(math.sqrt(GLANCED * rows))))
     # the first rows of both are cheap to read, and hardly any of them meet when the orders are unlike
@@ -101,8 +116,8 @@ def _glance(tables: Tables, keys: Keys, sides: Sides, features: Sequence[Feature
             outputs.append(exp.alias_(_times(exp.NEQ(this=a, expression=b)), f"d{i}"))
         met = joining.joined(keys, sides, Asked(features, only=only))
         raw = tables.query(exp.select(*outputs).from_(met.subquery("j")))
-        if whole(raw["n"]) >= ENOUGH:
-            return {f.name for i, f in enumerate(features) if whole(raw[f"d{i}"])}
+        if (seen := whole(raw["n"])) >= ENOUGH:
+            return {f.name: d / seen for i, f in enumerate(features) if (d := whole(raw[f"d{i}"]))}
     return None
 
 

@@ -26,6 +26,7 @@ from sickbay.stats.table import Array, Floats
 if TYPE_CHECKING:
     from sickbay.stats.skew.compare import Tables
     from sickbay.stats.skew.counting import FeatureCounts
+    from sickbay.stats.skew.digests import Digested
 
 PRIME, FACTOR = 1_000_003, 48_271
 EQUAL = 6_000
@@ -61,11 +62,11 @@ class Drawn:
 def draw(
     tables: Tables, keys: Keys, sides: Sides, features: Sequence[Feature], mismatched: Mapping[str, int],
     allowed: Mapping[str, Tolerance], tolerance: Tolerance, segments: Sequence[str], sample: int,
-    shared: frozenset[str] = frozenset(),
+    found: Digested | None,
 ) -> Drawn:  # fmt: skip
     """Return the sample of the features in ``mismatched`` (name → mismatching pairs of the whole tables).
 
-    ``shared``: features that are the same in every pair, which are read from one side.
+    ``found``: what counting by digests found on the way: features to be read from one side, pairs at hand.
     """
     differing = [f for f in features if mismatched.get(f.name)]
     made = Drawn()
@@ -73,7 +74,7 @@ def draw(
         part = differing[first : first + FEATURES_A_PASS]
         kinds = {f.kind for f in part}
         beside = [f for f in features if f not in part and f.kind in kinds][:OTHERS]
-        one = _draw(tables, keys, sides, part, beside, mismatched, allowed, tolerance, segments, sample, shared)
+        one = _draw(tables, keys, sides, part, beside, mismatched, allowed, tolerance, segments, sample, found)
         made = Drawn(
             {**made.pairs, **one.pairs},
             {**made.part, **one.part},
@@ -85,18 +86,23 @@ def draw(
 def _draw(
     tables: Tables, keys: Keys, sides: Sides, part: Sequence[Feature], beside: Sequence[Feature],
     mismatched: Mapping[str, int], allowed: Mapping[str, Tolerance], tolerance: Tolerance, segments: Sequence[str],
-    sample: int, shared: frozenset[str],
+    sample: int, found: Digested | None,
 ) -> Drawn:  # fmt: skip
     both = [*part, *beside]
     shares = {f.name: min(1.0, sample / mismatched[f.name]) for f in part}
     equal = EQUAL / max(1, sides.matched)
-    only = within(keys, max(equal, *shares.values()))
-    rows = joining.joined(keys, sides, Asked(both, extra=segments, only=only, shared=shared))
-    wanted: list[exp.Expression] = [_below(keys, equal)]
+    largest = max(equal, *shares.values())
+    if found is not None and found.kept is not None and found.kept.has(both, largest):
+        rows = found.kept.rows(both)
+    else:
+        shared = found.shared if found is not None else frozenset()
+        asked = Asked(both, extra=segments, only=within(keys, largest), shared=shared)
+        rows = joining.joined(keys, sides, asked)
+    wanted: list[exp.Expression] = [below(keys, equal)]
     for i, f in enumerate(part):
         wrong = c.mismatch(f, exp.column(f"a{i}"), exp.column(f"b{i}"), allowed.get(f.name, tolerance))
         differs = exp.EQ(this=wrong, expression=exp.convert(1))
-        inside = _below(keys, shares[f.name])
+        inside = below(keys, shares[f.name])
         wanted.append(exp.Paren(this=exp.And(this=inside, expression=differs)) if inside is not TRUE else differs)
     where = TRUE if any(w is TRUE for w in wanted) else exp.or_(*wanted)
     select = exp.select(exp.Star()).from_(rows.subquery("j", copy=False)).limit(ROWS)
@@ -128,11 +134,11 @@ def within(keys: Keys, share: float) -> Only:
     """Return the condition for this share of the entities by side, over the sides' own columns."""
     if share >= 1:
         return None, None
-    first, second = (_below(keys, share, keys.named(side)[0][1]) for side in (0, 1))
+    first, second = (below(keys, share, keys.named(side)[0][1]) for side in (0, 1))
     return first, second
 
 
-def _below(keys: Keys, share: float, column: exp.Expression | None = None) -> exp.Expression:
+def below(keys: Keys, share: float, column: exp.Expression | None = None) -> exp.Expression:
     """Return a condition that holds for this share of the entities, always for the same ones."""
     if share >= 1:
         return TRUE
