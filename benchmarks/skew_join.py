@@ -121,9 +121,12 @@ def measure(
         runs.append(timed(command))
     line(rows, "raw scan of both sides", scans, scans)
     line(rows, "sickbay skew", runs, scans)
+    # so that a peer that holds everything in memory fails alone
+    bounded = f'ulimit -v {given.memory * 1024**2} && exec timeout {given.limit} "$@"'
+    bounds = ["sh", "-c", bounded, "sh"]
     for name in peers:
         try:
-            line(rows, name, [timed(["timeout", str(given.limit), *peer(name, given), *files])], scans[-1:])
+            line(rows, name, [timed([*bounds, *peer(name, given), *files])], scans[-1:])
         except (SystemExit, subprocess.CalledProcessError) as error:
             print(f"{rows:>12,} {name:>34} {str(error)[-120:]!r}", flush=True)
 
@@ -145,6 +148,7 @@ def main() -> int:
     parser.add_argument("--peers-up-to", type=int, default=10_000_000)
     parser.add_argument("--feast-up-to", type=int, default=1_000_000)
     parser.add_argument("--limit", type=float, default=900, help="seconds a peer may take")
+    parser.add_argument("--memory", type=int, default=14, help="GB of addresses that a peer may have")
     parser.add_argument("--environments", type=Path, default=HERE.parent / ".benchmarks" / "peers")
     parser.add_argument("--spool", type=Path, default=None)
     given = parser.parse_args()

@@ -92,12 +92,6 @@ def _draw(
     shares = {f.name: min(1.0, sample / mismatched[f.name]) for f in part}
     equal = EQUAL / max(1, sides.matched)
     largest = max(equal, *shares.values())
-    if found is not None and found.kept is not None and found.kept.has(both, largest):
-        rows = found.kept.rows(both)
-    else:
-        shared = found.shared if found is not None else frozenset()
-        asked = Asked(both, extra=segments, only=within(keys, largest), shared=shared)
-        rows = joining.joined(keys, sides, asked)
     wanted: list[exp.Expression] = [below(keys, equal)]
     for i, f in enumerate(part):
         wrong = c.mismatch(f, exp.column(f"a{i}"), exp.column(f"b{i}"), allowed.get(f.name, tolerance))
@@ -105,9 +99,16 @@ def _draw(
         inside = below(keys, shares[f.name])
         wanted.append(exp.Paren(this=exp.And(this=inside, expression=differs)) if inside is not TRUE else differs)
     where = TRUE if any(w is TRUE for w in wanted) else exp.or_(*wanted)
-    select = exp.select(exp.Star()).from_(rows.subquery("j", copy=False)).limit(ROWS)
-    if where is not TRUE:
-        select = select.where(where, copy=False)
+    only = within(keys, largest)
+    if found is not None and found.kept is not None and found.kept.has(both, largest):
+        select = _where(found.kept.rows(both), where)
+    elif found is not None and where is not TRUE:
+        # the keys of the sample first, from a join of what differs alone: all columns are carried for those only
+        named = _where(joining.joined(keys, sides, Asked(part, only=only)), where, [n for n, _ in keys.named(1)])
+        asked = Asked(both, extra=segments, within="wanted", shared=found.shared)
+        select = _where(joining.joined(keys, sides, asked), TRUE).with_("wanted", as_=named, materialized=True)
+    else:
+        select = _where(joining.joined(keys, sides, Asked(both, extra=segments, only=only)), where)
     raw = tables.query(select)
     entity = tuple(raw[f"k{i}"] for i in range(len(keys.entity)))
     codes = coded(entity)
@@ -128,6 +129,13 @@ def _draw(
 
 
 TRUE = exp.true()
+
+
+def _where(rows: exp.Select, where: exp.Expression, names: Sequence[str] = ()) -> exp.Select:
+    """Return the pairs that a condition holds for: these columns, or all of them."""
+    columns: list[exp.Expression] = [exp.column(name) for name in names] or [exp.Star()]
+    select = exp.select(*columns).from_(rows.subquery("j", copy=False)).limit(ROWS)
+    return select if where is TRUE else select.where(where, copy=False)
 
 
 def within(keys: Keys, share: float) -> Only:
