@@ -10,7 +10,7 @@ import numpy as np
 from sqlglot import exp
 
 from sickbay.stats.skew import columns as c
-from sickbay.stats.skew import joining, sampling
+from sickbay.stats.skew import joining, sampling, uniqueness
 from sickbay.stats.skew.columns import Feature
 from sickbay.stats.skew.joining import Asked, Keys, Sides
 from sickbay.stats.skew.pairs import FeatureKind, Tolerance
@@ -79,8 +79,7 @@ def one(feature: Feature, i: int, raw: Mapping[str, Array], matched: int) -> Fea
 
 def whole(values: Array) -> int:
     """Return a statement's one number; a sum over no rows, which is null, is 0."""
-    value = values[0]
-    return 0 if value is None or value != value else int(value)
+    return uniqueness.whole(values[0])
 
 
 def _outputs(feature: Feature, i: int, tolerance: Tolerance, timed: bool) -> list[exp.Expression]:

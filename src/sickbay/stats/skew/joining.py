@@ -306,18 +306,14 @@ def _side(tables: Tables, keys: Keys, side: int) -> tuple[int, int, int]:
         return counted
     unkeyed = exp.Case().when(empty, exp.convert(1)).else_(exp.convert(0))
     total = exp.select(exp.alias_(exp.Sum(this=unkeyed), "n")).from_(("offline", "online")[side])
-    keyless = _whole(tables.query(total)["n"][0])
+    keyless = uniqueness.whole(tables.query(total)["n"][0])
     more = (
         exp.Case().when(exp.GT(this=exp.column("n"), expression=exp.convert(1)), exp.column("n")).else_(exp.convert(0))
     )
     outputs = [exp.alias_(exp.Sum(this=exp.column("n")), "keyed"), exp.alias_(exp.Sum(this=more), "doubled")]
     raw = tables.query(exp.select(*outputs).from_(_groups(keys, side).subquery("g")))
-    keyed, doubled = (_whole(raw[name][0]) for name in ("keyed", "doubled"))
+    keyed, doubled = (uniqueness.whole(raw[name][0]) for name in ("keyed", "doubled"))
     return keyed + keyless, doubled, keyless
-
-
-def _whole(value: object) -> int:
-    return 0 if value is None or value != value else int(value)  # type: ignore[call-overload]
 
 
 def _entity(keys: Keys) -> list[str]:

@@ -34,7 +34,7 @@ def count(tables: Tables, keys: Keys, side: int, empty: exp.Expression) -> tuple
         raw = tables.query(exp.select(*outputs).from_(table))
     except SourceError:  # a file whose own statistics are wrong: a value lies outside them
         return None
-    rows, keyless, distinct = (_whole(raw[name][0]) for name in ("n", "keyless", "keys"))
+    rows, keyless, distinct = (whole(raw[name][0]) for name in ("n", "keyless", "keys"))
     return (rows, 0, keyless) if distinct == rows - keyless else None
 
 
@@ -62,5 +62,6 @@ def _hashes(keys: Keys, side: int, empty: exp.Expression) -> exp.Expression:
     return exp.Count(this=exp.Distinct(expressions=[keyed]))
 
 
-def _whole(value: object) -> int:
+def whole(value: object) -> int:
+    """Return one number of an engine's answer; a sum over no rows, which is null, is 0."""
     return 0 if value is None or value != value else int(value)  # type: ignore[call-overload]
