@@ -7,13 +7,14 @@ import pytest
 
 from sickbay.errors import TableError
 from sickbay.sources.two_sides import open_two_sides
-from sickbay.stats.skew import compare
+from sickbay.stats.skew import compare, digests
 from tests.services import nasty
 from tests.services import postgres as postgres_server
 
 ROWS = 3_000
 ENGINES = [
     "duckdb",
+    "duckdb by digests",
     pytest.param("postgres", marks=pytest.mark.postgres),
     pytest.param("clickhouse", marks=pytest.mark.clickhouse),
     pytest.param("spark", marks=pytest.mark.spark),
@@ -54,7 +55,7 @@ def postgres():
 
 
 @pytest.fixture(params=ENGINES)
-def opened(request, files):
+def opened(request, files, monkeypatch):
     roles = ("offline", "online")
     match request.param:
         case "postgres":
@@ -67,6 +68,10 @@ def opened(request, files):
         case _:
             given = {role: str(files / f"{role}.parquet") for role in roles}
     tables = open_two_sides(given, base=files)
+    if "digests" in request.param:
+        monkeypatch.setattr(digests, "LARGE", 0)
+        monkeypatch.setattr(digests, "GLANCED", 300)
+        monkeypatch.setattr(digests, "ENOUGH", 100)
     yield tables
     tables.close()
 

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from sickbay.config import load_site
 from sickbay.sources.context import Context
-from sickbay.sources.dialects import ALLOWED
+from sickbay.sources.dialects import ALLOWED, render
 from sickbay.sources.predictions import PredictionLog
 from sickbay.stats import bins, encoding, groups, profiling, timeline
 from sickbay.stats.table import ARM, Frame
@@ -61,6 +61,14 @@ def test_every_expression_over_the_whole_table_is_of_an_allowed_kind(log):
         type(node).__name__ for select in table.asked for node in select.walk() if isinstance(node, exp.Expression)
     }
     assert kinds <= ALLOWED, kinds - ALLOWED
+
+
+@pytest.mark.parametrize("dialect", ["postgres", "clickhouse", "spark"])
+def test_what_the_embedded_engine_alone_is_asked_is_refused_elsewhere(dialect):
+    hashed = exp.select(exp.Anonymous(this="hash", expressions=[exp.column("a")])).from_("rows")
+    assert "HASH" in render(hashed, "duckdb", exp.to_table("t"))
+    with pytest.raises(TypeError, match="outside the portable core"):
+        render(hashed, dialect, exp.to_table("t"))
 
 
 def test_a_sample_is_the_same_every_time(log):

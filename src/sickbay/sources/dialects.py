@@ -17,6 +17,13 @@ ALLOWED = frozenset({
     "TimestampTrunc", "DateTrunc", "Var", "Mod", "MD5",
 })  # fmt: skip
 """What engines render alike (DESIGN.md §8); sqlglot does not refuse what an engine lacks, so all else is refused."""
+OWN = {
+    "duckdb": frozenset({
+        "Anonymous", "BitwiseAnd", "Create", "CTE", "Distinct", "Filter", "NEQ", "Properties", "TemporaryProperty",
+        "With",
+    })
+}  # fmt: skip
+"""What one engine alone is asked besides, where a test holds the answer against the portable form's."""
 ROWS = "rows"
 EXACT_DISTINCT = ("postgres",)
 
@@ -33,8 +40,9 @@ def render(
 
     Raises TypeError for a kind of expression outside the portable core: a defect of the caller.
     """
+    allowed = ALLOWED | OWN.get(dialect, frozenset())
     for node in select.walk():
-        if type(node).__name__ not in ALLOWED:
+        if type(node).__name__ not in allowed:
             raise TypeError(f"{type(node).__name__} is outside the portable core of expressions")
     booleans = {name for name, engine_type in (types or {}).items() if engine_type.lower().startswith("bool")}
     sources = source if isinstance(source, Mapping) else {ROWS: source}

@@ -11,6 +11,7 @@ from sickbay.errors import TableError
 from sickbay.sources.relations import Array, Relation, as_columns, open_relation
 
 if TYPE_CHECKING:
+    import duckdb
     from sqlglot import exp
 
 MEMORY_LIMIT = "3GB"
@@ -86,6 +87,7 @@ def _duckdb(given: Mapping[str, Any], base: Path, environ: Mapping[str, str], na
 
     con = connection()
     con.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    _carry_what_is_made(con)
     types, says, notes = {}, {}, []
     try:
         for role, table in given.items():
@@ -110,6 +112,12 @@ def _duckdb(given: Mapping[str, Any], base: Path, environ: Mapping[str, str], na
 
     sources = {role: exp.to_table(role) for role in given}
     return TwoSides("duckdb", sources, types, run, con.close, says, has_try_cast=True, notes=tuple(notes))
+
+
+def _carry_what_is_made(con: duckdb.DuckDBPyConnection) -> None:
+    """Keep the engine from taking expressions over a join, which then has to carry all the columns they are of."""
+    if con.execute("SELECT count(*) FROM duckdb_optimizers() WHERE name = 'projection_pullup'").fetchall()[0][0]:
+        con.execute("SET disabled_optimizers = 'projection_pullup'")
 
 
 def _elsewhere(given: Mapping[str, Any], opened: Mapping[str, Relation], named: Mapping[str, str]) -> TwoSides:

@@ -4,7 +4,8 @@
 one feature's sampled pairs. Each hypothesis is a file in ``hypotheses``.
 """
 
-from sickbay.stats.skew.compare import Compared, FeatureCounts, compare
+from sickbay.stats.skew.compare import Compared, compare
+from sickbay.stats.skew.counting import FeatureCounts
 from sickbay.stats.skew.explain import explain
 from sickbay.stats.skew.explanation import IDS, Explained, Explanation
 from sickbay.stats.skew.joining import Sides

@@ -6,19 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 from sqlglot import exp
 
 from sickbay.stats.skew import columns as c
-from sickbay.stats.skew import joining, sampling
+from sickbay.stats.skew import counting, digests, joining, sampling
 from sickbay.stats.skew.columns import Feature
+from sickbay.stats.skew.counting import FeatureCounts
 from sickbay.stats.skew.joining import Keys, Sides
-from sickbay.stats.skew.pairs import EXACT, FeatureKind, History, Pairs, Tolerance
+from sickbay.stats.skew.pairs import EXACT, History, Pairs, Tolerance
 from sickbay.stats.table import Array
 
 MISMATCHES = 8_000
 """Mismatching pairs per feature that leave the engine, about; chosen by a hash of the keys."""
-FEATURES_A_PASS = 100
 
 
 class Tables(Protocol):
@@ -37,28 +36,6 @@ class Tables(Protocol):
     def has_try_cast(self) -> bool: ...  # noqa: D102
 
     def query(self, select: exp.Expression) -> dict[str, Array]: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureCounts:
-    """One feature over all matched pairs; ``first`` and ``last``: time of the first and last mismatch, in seconds.
-
-    ``entities``: how many a mismatch concerns, None where only a part of them was looked at.
-    ``types``: the engine's, offline and online. ``unknown``: why it was not compared, or empty.
-    """
-
-    name: str
-    kind: FeatureKind
-    types: tuple[str, str]
-    pairs: int
-    mismatched: int
-    offline_null: int = 0
-    online_null: int = 0
-    first: float | None = None
-    last: float | None = None
-    entities: int | None = None
-    note: str = ""
-    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +78,12 @@ def compare(
     joining.columns_there(segments, tables.types["offline"], tables.types["offline"])
     sides = joining.count(tables, joined)
     allowed = tolerances or {}
-    sides, counted = _counted(tables, joined, sides, chosen, allowed, tolerance)
+    sides, counted, quick = _counted(
+        tables, joined, sides, chosen, allowed, tolerance, sample=0 if segments else sample
+    )
     notes = [*joined.notes, *notes, *joining.say(sides)]
     differing = {f.name: f.mismatched for f in counted if f.mismatched}
-    drawn = sampling.draw(tables, joined, sides, chosen, differing, allowed, tolerance, segments, sample)
+    drawn = sampling.draw(tables, joined, sides, chosen, differing, allowed, tolerance, segments, sample, quick)
     counted = [sampling.entities(f, drawn) for f in counted]
     drawn = sampling.narrowed(tables, drawn)
     return Compared(
@@ -140,48 +119,17 @@ def _features(
 
 def _counted(
     tables: Tables, joined: Keys, sides: Sides, features: Sequence[Feature], allowed: Mapping[str, Tolerance],
-    tolerance: Tolerance,
-) -> tuple[Sides, list[FeatureCounts]]:  # fmt: skip
-    """Return the pairs that met, and counts per feature: one statement for up to a hundred features."""
+    tolerance: Tolerance, *, sample: int,
+) -> tuple[Sides, list[FeatureCounts], digests.Digested | None]:  # fmt: skip
+    """Return the pairs that met, counts per feature, and what counting by digests found on the way, if it was used."""
     if not sides.offline_rows or not sides.online_rows:
-        return sides, [FeatureCounts(f.name, f.kind, f.types, 0, 0, note=f.note) for f in features]
-    result = []
-    for first in range(0, max(1, len(features)), FEATURES_A_PASS):
-        part = features[first : first + FEATURES_A_PASS]
-        rows = joining.joined(joined, sides, part)
-        outputs: list[exp.Expression] = [exp.alias_(exp.Count(this=exp.Star()), "n", copy=False)]
-        for i, feature in enumerate(part):
-            outputs += _outputs(feature, i, allowed.get(feature.name, tolerance), joined.has_time)
-        raw = tables.query(exp.select(*outputs).from_(rows.subquery("j", copy=False), copy=False))
-        sides = joining.met(sides, joined, int(raw["n"][0]))
-        result += [_one(feature, i, raw, sides.matched, joined.has_time) for i, feature in enumerate(part)]
-    return sides, result
+        return sides, [FeatureCounts(f.name, f.kind, f.types, 0, 0, note=f.note) for f in features], None
 
+    def width(feature: Feature) -> Tolerance:
+        return allowed.get(feature.name, tolerance)
 
-def _outputs(feature: Feature, i: int, tolerance: Tolerance, timed: bool) -> list[exp.Expression]:
-    a, b = exp.column(f"a{i}"), exp.column(f"b{i}")
-    wrong = c.mismatch(feature, a, b, tolerance)
-    outputs: list[exp.Expression] = [
-        exp.alias_(exp.Sum(this=wrong), f"m{i}", copy=False), exp.alias_(exp.Count(this=a.copy()), f"p{i}"),
-        exp.alias_(exp.Count(this=b.copy()), f"q{i}"),
-    ]  # fmt: skip
-    if timed:
-        is_wrong = exp.EQ(this=wrong.copy(), expression=exp.convert(1))
-        moment = exp.Case().when(is_wrong, exp.column("t"), copy=False)
-        outputs.append(exp.alias_(exp.Min(this=moment), f"lo{i}", copy=False))
-        outputs.append(exp.alias_(exp.Max(this=moment.copy()), f"hi{i}", copy=False))
-    return outputs
-
-
-def _one(feature: Feature, i: int, raw: Mapping[str, Array], matched: int, timed: bool) -> FeatureCounts:
-    first, last = (_moment(raw[f"{end}{i}"]) if timed else None for end in ("lo", "hi"))
-    wrong = raw[f"m{i}"][0]
-    return FeatureCounts(
-        feature.name, feature.kind, feature.types, matched, 0 if wrong is None or wrong != wrong else int(wrong),
-        matched - int(raw[f"p{i}"][0]), matched - int(raw[f"q{i}"][0]), first, last, note=feature.note,
-    )  # fmt: skip
-
-
-def _moment(values: Array) -> float | None:
-    seconds = sampling.seconds(values)
-    return float(seconds[0]) if len(seconds) and np.isfinite(seconds[0]) else None
+    quick = digests.count(tables, joined, sides, features, width, sample)
+    if quick is not None:
+        return joining.met(sides, joined, quick.matched), [quick.features[f.name] for f in features], quick
+    matched, counted = counting.count(tables, joined, sides, features, width)
+    return joining.met(sides, joined, matched), counted, None

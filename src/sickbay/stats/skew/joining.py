@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from sqlglot import exp
 
 from sickbay.errors import TableError, nearest
 from sickbay.stats.skew import columns as c
+from sickbay.stats.skew import uniqueness
 from sickbay.stats.skew.columns import ColumnKind, Feature
 
 if TYPE_CHECKING:
     from sickbay.stats.skew.compare import Tables
 
 How = Literal["equal", "as-of", "latest"]
+Only = tuple[exp.Expression | None, exp.Expression | None]
+"""A condition by side that rows have to meet, or None."""
 HOPELESS = 0.5
 """Share of a side's rows whose keys are not theirs alone from which the keys are the wrong ones."""
 
@@ -147,39 +150,56 @@ def say(sides: Sides) -> list[str]:
     return said
 
 
-def joined(keys: Keys, sides: Sides, features: Sequence[Feature], extra: Sequence[str] = ()) -> exp.Select:
-    """Return the rows that meet: k0 …, t, then a0, b0 … for the features' values, x0 … for further offline columns."""
-    offline = _rows(keys, 0, features, aside=sides.offline_duplicated > 0, extra=extra)
-    online = _rows(keys, 1, features, aside=sides.online_duplicated > 0)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of the rows that meet.
+
+    ``extra``: further offline columns, as x0 …. ``made``: name → expression over a side's own columns, offline and
+    online. ``only``: a condition by side. ``within``: a table of the keys (k0 …, t) that alone are wanted.
+    ``shared``: features whose values are equal in every pair, read from the offline side alone.
+    """
+
+    features: Sequence[Feature]
+    extra: Sequence[str] = ()
+    made: tuple[Mapping[str, exp.Expression], Mapping[str, exp.Expression]] = field(default=({}, {}))
+    only: Only = (None, None)
+    within: str | None = None
+    shared: frozenset[str] = frozenset()
+
+
+def joined(keys: Keys, sides: Sides, asked: Asked) -> exp.Select:
+    """Return the rows that meet: k0 …, t, then a0, b0 … for the features' values, and what else is asked."""
+    offline = _rows(keys, 0, asked, aside=sides.offline_duplicated > 0)
+    online = _rows(keys, 1, asked, aside=sides.online_duplicated > 0)
     if keys.how == "latest":
         offline = _latest(keys, offline)
     if keys.how == "as-of" and not keys.native_asof:
-        return _by_window(keys, offline, online, features, extra)
+        return _by_window(keys, offline, online, asked)
     on = [_equal(name) for name in _entity(keys)]
     if keys.how == "equal" and keys.has_time:
         on.append(_equal("t"))
     if keys.how == "as-of":
         on.append(exp.GTE(this=exp.column("t", table="b"), expression=exp.column("t", table="a")))
         join = exp.Join(this=offline.subquery("a", copy=False), method="ASOF", on=exp.and_(*on))
-        return _picked(keys, features, extra).from_(online.subquery("b", copy=False), copy=False).join(join, copy=False)
+        return _picked(keys, asked).from_(online.subquery("b", copy=False), copy=False).join(join, copy=False)
     join = exp.Join(this=online.subquery("b", copy=False), on=exp.and_(*on))
-    return _picked(keys, features, extra).from_(offline.subquery("a", copy=False), copy=False).join(join, copy=False)
+    return _picked(keys, asked).from_(offline.subquery("a", copy=False), copy=False).join(join, copy=False)
 
 
-def _picked(keys: Keys, features: Sequence[Feature], extra: Sequence[str]) -> exp.Select:
-    chosen = [(name, "b") for name in _entity(keys)]
+def _picked(keys: Keys, asked: Asked) -> exp.Select:
+    chosen = [(name, name, "b") for name in _entity(keys)]
     if keys.has_time:
-        chosen.append(("t", "a" if keys.how == "latest" else "b"))
-    for i in range(len(features)):
-        chosen += [(f"a{i}", "a"), (f"b{i}", "b")]
-    chosen += [(f"x{i}", "a") for i in range(len(extra))]
+        chosen.append(("t", "t", "a" if keys.how == "latest" else "b"))
+    for i, feature in enumerate(asked.features):
+        chosen.append((f"a{i}", f"a{i}", "a"))
+        chosen.append((f"b{i}", f"a{i}", "a") if feature.name in asked.shared else (f"b{i}", f"b{i}", "b"))
+    chosen += [(f"x{i}", f"x{i}", "a") for i in range(len(asked.extra))]
+    chosen += [(name, name, "ab"[side]) for side in (0, 1) for name in asked.made[side]]
     # named again, for one engine gives a joined column the name of its table too
-    return exp.select(*(exp.alias_(exp.column(name, table=side), name, copy=False) for name, side in chosen))
+    return exp.select(*(exp.alias_(exp.column(name, table=side), out, copy=False) for out, name, side in chosen))
 
 
-def _by_window(
-    keys: Keys, offline: exp.Select, online: exp.Select, features: Sequence[Feature], extra: Sequence[str]
-) -> exp.Select:
+def _by_window(keys: Keys, offline: exp.Select, online: exp.Select, asked: Asked) -> exp.Select:
     """Return the as-of join without an engine's own: the running maximum of the offline times meets them again."""
     names = _entity(keys)
     marks = []
@@ -218,7 +238,7 @@ def _by_window(
         exp.EQ(this=exp.column("s", table="m"), expression=exp.column("t", table="a")),
     )
     return (
-        _picked(keys, features, extra)
+        _picked(keys, asked)
         .from_(online.subquery("b", copy=False), copy=False)
         .join(exp.Join(this=met.subquery("m"), on=first), copy=False)
         .join(exp.Join(this=offline.subquery("a", copy=False), on=second), copy=False)
@@ -235,23 +255,38 @@ def _latest(keys: Keys, offline: exp.Select) -> exp.Select:
     return exp.select(exp.Star()).from_(ranked.subquery("l")).where(first)
 
 
-def _rows(keys: Keys, side: int, features: Sequence[Feature], *, aside: bool, extra: Sequence[str] = ()) -> exp.Select:
+def _rows(keys: Keys, side: int, asked: Asked, *, aside: bool) -> exp.Select:
     """Return one side's rows with keys and values under their short names; without keyless and duplicated ones."""
     named = keys.named(side)
     columns = [exp.alias_(expression, name, copy=False) for name, expression in named]
-    columns += [exp.alias_(c.value(f, side), f"{'ab'[side]}{i}", copy=False) for i, f in enumerate(features)]
-    columns += [exp.alias_(exp.column(n, quoted=True), f"x{i}", copy=False) for i, n in enumerate(extra)]
+    columns += [
+        exp.alias_(c.value(f, side), f"{'ab'[side]}{i}", copy=False)
+        for i, f in enumerate(asked.features)
+        if side == 0 or f.name not in asked.shared
+    ]
+    if side == 0:
+        columns += [exp.alias_(exp.column(n, quoted=True), f"x{i}", copy=False) for i, n in enumerate(asked.extra)]
+    columns += [exp.alias_(expression, name) for name, expression in asked.made[side].items()]
     rows = exp.select(*columns).from_(("offline", "online")[side])
-    filled = [exp.Not(this=exp.Is(this=expression.copy(), expression=exp.Null())) for _, expression in named]
-    rows = rows.where(exp.and_(*filled), copy=False)
+    wanted: list[exp.Expression] = [exp.Not(this=exp.Is(this=e.copy(), expression=exp.Null())) for _, e in named]
+    if (only := asked.only[side]) is not None:
+        wanted.append(only.copy())
+    rows = rows.where(exp.and_(*wanted), copy=False)
+    names = [name for name, _ in named]
+    if asked.within is not None:
+        rows = _among(rows, exp.to_table(asked.within, alias="o"), names)
     if not aside:
         return rows
-    names = [name for name, _ in named]
     alone = exp.select(*(exp.column(n) for n in names)).from_(_groups(keys, side).subquery("g"))
     alone = alone.where(exp.EQ(this=exp.column("n"), expression=exp.convert(1)))
+    return _among(rows, alone.subquery("o"), names)
+
+
+def _among(rows: exp.Select, others: exp.Expression, names: Sequence[str]) -> exp.Select:
+    """Return the rows whose keys are among the others', each of which is there once."""
     on = exp.and_(*(exp.EQ(this=exp.column(n, table="r"), expression=exp.column(n, table="o")) for n in names))
-    picked = [exp.column(one.alias, table="r") for one in columns]
-    return exp.select(*picked).from_(rows.subquery("r")).join(exp.Join(this=alone.subquery("o"), on=on))
+    picked = [exp.column(one.alias_or_name, table="r") for one in rows.selects]
+    return exp.select(*picked).from_(rows.subquery("r")).join(exp.Join(this=others, on=on))
 
 
 def _groups(keys: Keys, side: int) -> exp.Select:
@@ -267,20 +302,18 @@ def _side(tables: Tables, keys: Keys, side: int) -> tuple[int, int, int]:
     """Return rows, rows whose keys are not theirs alone, and rows without a key."""
     # a bare COUNT(*) is answered from what some engines remember of a file, not always rightly
     empty = exp.or_(*(exp.Is(this=expression, expression=exp.Null()) for _, expression in keys.named(side)))
+    if tables.dialect == "duckdb" and (counted := uniqueness.count(tables, keys, side, empty)) is not None:
+        return counted
     unkeyed = exp.Case().when(empty, exp.convert(1)).else_(exp.convert(0))
-    counted = exp.select(exp.alias_(exp.Sum(this=unkeyed), "n")).from_(("offline", "online")[side])
-    keyless = _whole(tables.query(counted)["n"][0])
+    total = exp.select(exp.alias_(exp.Sum(this=unkeyed), "n")).from_(("offline", "online")[side])
+    keyless = uniqueness.whole(tables.query(total)["n"][0])
     more = (
         exp.Case().when(exp.GT(this=exp.column("n"), expression=exp.convert(1)), exp.column("n")).else_(exp.convert(0))
     )
     outputs = [exp.alias_(exp.Sum(this=exp.column("n")), "keyed"), exp.alias_(exp.Sum(this=more), "doubled")]
     raw = tables.query(exp.select(*outputs).from_(_groups(keys, side).subquery("g")))
-    keyed, doubled = (_whole(raw[name][0]) for name in ("keyed", "doubled"))
+    keyed, doubled = (uniqueness.whole(raw[name][0]) for name in ("keyed", "doubled"))
     return keyed + keyless, doubled, keyless
-
-
-def _whole(value: object) -> int:
-    return 0 if value is None or value != value else int(value)  # type: ignore[call-overload]
 
 
 def _entity(keys: Keys) -> list[str]:

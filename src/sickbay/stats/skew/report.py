@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sickbay.stats.skew.compare import MISMATCHES, Compared, FeatureCounts, Tables, compare
+from sickbay.stats.skew.compare import MISMATCHES, Compared, Tables, compare
+from sickbay.stats.skew.counting import FeatureCounts
 from sickbay.stats.skew.explain import explain
 from sickbay.stats.skew.explanation import Explained, Explanation
 from sickbay.stats.skew.interval import wilson

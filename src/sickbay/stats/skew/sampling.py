@@ -19,12 +19,14 @@ from sqlglot import exp
 from sickbay.stats.skew import columns as c
 from sickbay.stats.skew import joining
 from sickbay.stats.skew.columns import Feature
-from sickbay.stats.skew.joining import Keys, Sides
+from sickbay.stats.skew.joining import Asked, Keys, Only, Sides
 from sickbay.stats.skew.pairs import History, Pairs, Tolerance
 from sickbay.stats.table import Array, Floats
 
 if TYPE_CHECKING:
-    from sickbay.stats.skew.compare import FeatureCounts, Tables
+    from sickbay.stats.skew.compare import Tables
+    from sickbay.stats.skew.counting import FeatureCounts
+    from sickbay.stats.skew.digests import Digested
 
 PRIME, FACTOR = 1_000_003, 48_271
 EQUAL = 6_000
@@ -60,14 +62,19 @@ class Drawn:
 def draw(
     tables: Tables, keys: Keys, sides: Sides, features: Sequence[Feature], mismatched: Mapping[str, int],
     allowed: Mapping[str, Tolerance], tolerance: Tolerance, segments: Sequence[str], sample: int,
+    found: Digested | None,
 ) -> Drawn:  # fmt: skip
-    """Return the sample of the features in ``mismatched`` (name → mismatching pairs of the whole tables)."""
+    """Return the sample of the features in ``mismatched`` (name → mismatching pairs of the whole tables).
+
+    ``found``: what counting by digests found on the way: features to be read from one side, pairs at hand.
+    """
     differing = [f for f in features if mismatched.get(f.name)]
     made = Drawn()
     for first in range(0, len(differing), FEATURES_A_PASS):
         part = differing[first : first + FEATURES_A_PASS]
-        beside = [f for f in features if f not in part][:OTHERS]
-        one = _draw(tables, keys, sides, part, beside, mismatched, allowed, tolerance, segments, sample)
+        kinds = {f.kind for f in part}
+        beside = [f for f in features if f not in part and f.kind in kinds][:OTHERS]
+        one = _draw(tables, keys, sides, part, beside, mismatched, allowed, tolerance, segments, sample, found)
         made = Drawn(
             {**made.pairs, **one.pairs},
             {**made.part, **one.part},
@@ -79,21 +86,29 @@ def draw(
 def _draw(
     tables: Tables, keys: Keys, sides: Sides, part: Sequence[Feature], beside: Sequence[Feature],
     mismatched: Mapping[str, int], allowed: Mapping[str, Tolerance], tolerance: Tolerance, segments: Sequence[str],
-    sample: int,
+    sample: int, found: Digested | None,
 ) -> Drawn:  # fmt: skip
     both = [*part, *beside]
-    rows = joining.joined(keys, sides, both, segments)
     shares = {f.name: min(1.0, sample / mismatched[f.name]) for f in part}
-    wanted: list[exp.Expression] = [_below(keys, EQUAL / max(1, sides.matched))]
+    equal = EQUAL / max(1, sides.matched)
+    largest = max(equal, *shares.values())
+    wanted: list[exp.Expression] = [below(keys, equal)]
     for i, f in enumerate(part):
         wrong = c.mismatch(f, exp.column(f"a{i}"), exp.column(f"b{i}"), allowed.get(f.name, tolerance))
         differs = exp.EQ(this=wrong, expression=exp.convert(1))
-        inside = _below(keys, shares[f.name])
+        inside = below(keys, shares[f.name])
         wanted.append(exp.Paren(this=exp.And(this=inside, expression=differs)) if inside is not TRUE else differs)
     where = TRUE if any(w is TRUE for w in wanted) else exp.or_(*wanted)
-    select = exp.select(exp.Star()).from_(rows.subquery("j", copy=False)).limit(ROWS)
-    if where is not TRUE:
-        select = select.where(where, copy=False)
+    only = within(keys, largest)
+    if found is not None and found.kept is not None and found.kept.has(both, largest):
+        select = _where(found.kept.rows(both), where)
+    elif found is not None and where is not TRUE:
+        # the keys of the sample first, from a join of what differs alone: all columns are carried for those only
+        named = _where(joining.joined(keys, sides, Asked(part, only=only)), where, [n for n, _ in keys.named(1)])
+        asked = Asked(both, extra=segments, within="wanted", shared=found.shared)
+        select = _where(joining.joined(keys, sides, asked), TRUE).with_("wanted", as_=named, materialized=True)
+    else:
+        select = _where(joining.joined(keys, sides, Asked(both, extra=segments, only=only)), where)
     raw = tables.query(select)
     entity = tuple(raw[f"k{i}"] for i in range(len(keys.entity)))
     codes = coded(entity)
@@ -116,11 +131,26 @@ def _draw(
 TRUE = exp.true()
 
 
-def _below(keys: Keys, share: float) -> exp.Expression:
+def _where(rows: exp.Select, where: exp.Expression, names: Sequence[str] = ()) -> exp.Select:
+    """Return the pairs that a condition holds for: these columns, or all of them."""
+    columns: list[exp.Expression] = [exp.column(name) for name in names] or [exp.Star()]
+    select = exp.select(*columns).from_(rows.subquery("j", copy=False)).limit(ROWS)
+    return select if where is TRUE else select.where(where, copy=False)
+
+
+def within(keys: Keys, share: float) -> Only:
+    """Return the condition for this share of the entities by side, over the sides' own columns."""
+    if share >= 1:
+        return None, None
+    first, second = (below(keys, share, keys.named(side)[0][1]) for side in (0, 1))
+    return first, second
+
+
+def below(keys: Keys, share: float, column: exp.Expression | None = None) -> exp.Expression:
     """Return a condition that holds for this share of the entities, always for the same ones."""
     if share >= 1:
         return TRUE
-    column = exp.column("k0")
+    column = column or exp.column("k0")
     if keys.kinds[keys.entity[0]][0] == "whole" and len(set(keys.kinds[keys.entity[0]])) == 1:
         small = exp.Mod(this=exp.Abs(this=column), expression=exp.convert(PRIME))
         mixed = exp.Paren(this=exp.Mul(this=exp.Paren(this=small), expression=exp.convert(FACTOR)))

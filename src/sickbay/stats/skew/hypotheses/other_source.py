@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import ks_2samp, spearmanr
 
 from sickbay.stats.skew import lags
 from sickbay.stats.skew.case import Case, Fit, View, decimals_of
@@ -70,6 +69,8 @@ def _unlike(case: Case, view: View) -> str | None:
     both = view.both
     if case.kind != "number":
         return None
+    from scipy.stats import ks_2samp, spearmanr  # half a second to import
+
     source, target = view.source[both], view.target[both]
     tested = ks_2samp(source, target, method="asymp")
     if tested.statistic > 0.15 and tested.pvalue < 1e-6:
@@ -86,4 +87,6 @@ def _association(case: Case, view: View) -> float | None:
     both = view.both
     if case.kind == "text" or len(np.unique(view.source[both])) < 3 or len(np.unique(view.target[both])) < 3:
         return None
+    from scipy.stats import spearmanr
+
     return round(float(spearmanr(view.source[both], view.target[both]).statistic), 3)
