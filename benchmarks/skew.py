@@ -16,10 +16,9 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import skew_cases as cases
-from measure import versions
+from measure import rate, versions
 
 from sickbay.stats.skew import explain
-from sickbay.stats.skew.interval import wilson
 
 
 def answer(made: cases.Generated) -> tuple[list[str], float]:
@@ -38,11 +37,6 @@ def show(kind: str, made: cases.Generated, seed: object) -> None:
     for e in found.explanations:
         print(f"      {e.hypothesis} {dict(e.parameters)} {e.coverage} bits {e.bits} {e.rivals}", file=sys.stderr)
     print(f"      share {found.mismatch_share:.4f} {found.notes} {found.would_separate}", file=sys.stderr)
-
-
-def rate(hits: int, n: int) -> str:
-    low, high = wilson(hits, n)
-    return f"{hits / max(n, 1):.3f} ({hits} of {n}; 95 % {low:.3f}…{high:.3f})"
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,22 @@ class Lags:
 def usable(case: Case) -> bool:
     """Return whether there is a history, and entities and times to look it up with."""
     return case.timeline is not None and case.entity is not None and case.time is not None and len(case.rows) > 0
+
+
+TRUTHFUL = 0.3
+"""Share of the mismatching pairs whose other side the history has to hold, before it is asked about this side."""
+
+
+def looks(case: Case, look: Callable[[Case, View], Lags]) -> Iterator[tuple[View, Lags]]:
+    """Yield each side whose counterpart is what the history says, with the other moments that its values may be of.
+
+    ``look``: ``back`` or ``ahead``. Nothing without a history, entities and times.
+    """
+    if not usable(case):
+        return
+    for view in case.views():
+        if truthful(case, view) >= TRUTHFUL:
+            yield view, look(case, view)
 
 
 def truthful(case: Case, view: View) -> float:

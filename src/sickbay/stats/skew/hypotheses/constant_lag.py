@@ -21,12 +21,7 @@ from sickbay.stats.skew.registered import hypothesis
 )
 def propose(case: Case) -> Iterator[Fit]:
     """Propose the lag at which most altered values were current, and round lags."""
-    if not lags.usable(case):
-        return
-    for view in case.views():
-        if lags.truthful(case, view) < 0.3:
-            continue
-        seen = lags.back(case, view)
+    for view, seen in lags.looks(case, lags.back):
         low, high = seen.bounds()
         start, end, count = lags.stab(low, high)
         if count < max(4, len(case.rows) // 25):

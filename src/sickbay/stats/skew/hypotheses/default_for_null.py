@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sickbay.stats.skew.case import Case, Fit, View, modes, shorten
+from sickbay.stats.skew.case import Case, Fit, View, modes, separated, shorten
 from sickbay.stats.skew.pairs import missing
 from sickbay.stats.skew.registered import hypothesis
 from sickbay.stats.table import Array
@@ -36,6 +36,8 @@ def propose(case: Case) -> Iterator[Fit]:
             values = view.source[held]
             if share < 0.03 or len(set(values.tolist())) < 4 or _bound(case, view, default, values):
                 continue
+            if case.numeric and separated(values, view.source[there & ~held]):
+                continue
             made = _filled(view, there, default)
             says = f"{_said(default)} stands instead of the {_other(view)} side's values"
             if (empty & _same(view.target, default)).sum() >= 3:
@@ -43,7 +45,10 @@ def propose(case: Case) -> Iterator[Fit]:
                 both = {"default": default, "instead_of": "null and values"}
                 yield Fit(view.side, both, [everywhere], 24.0, weak=case.kind != "number", by_values=True, says=says)
             parameters = {"default": default, "instead_of": "values"}
-            yield Fit(view.side, parameters, [made], 24.0, weak=case.kind != "number", by_values=True, says=says)
+            yield Fit(
+                view.side, parameters, [made], 24.0, weak=case.kind != "number", by_values=True,
+                regardless=case.numeric, says=says,
+            )  # fmt: skip
 
 
 def _commonest(view: View, where: Array) -> list[tuple[object, float]]:

@@ -21,12 +21,7 @@ from sickbay.stats.skew.registered import hypothesis
 )
 def propose(case: Case) -> Iterator[Fit]:
     """Propose a fixed time ahead, the next value, the latest one, and the one at the end of the hour or day."""
-    if not lags.usable(case):
-        return
-    for view in case.views():
-        if lags.truthful(case, view) < 0.3:
-            continue
-        seen = lags.ahead(case, view)
+    for view, seen in lags.looks(case, lags.ahead):
         low, high = seen.bounds()
         line, side = seen.timeline, view.side
         newest = line.take(line.last(seen.entity))

@@ -20,12 +20,7 @@ from sickbay.stats.skew.registered import hypothesis
 )
 def propose(case: Case) -> Iterator[Fit]:
     """Propose the value that had arrived by then, where arrival is known, and the value before the current one."""
-    if not lags.usable(case):
-        return
-    for view in case.views():
-        if lags.truthful(case, view) < 0.3:
-            continue
-        seen = lags.back(case, view)
+    for view, seen in lags.looks(case, lags.back):
         if seen.timeline.created is not None:
             made = arrived(seen)
             says = f"the {view.side} value is the one that had arrived by then"

@@ -21,12 +21,7 @@ from sickbay.stats.skew.registered import hypothesis
 )
 def propose(case: Case) -> Iterator[Fit]:
     """Propose the moment at which most altered values were current."""
-    if not lags.usable(case):
-        return
-    for view in case.views():
-        if lags.truthful(case, view) < 0.3:
-            continue
-        seen = lags.back(case, view)
+    for view, seen in lags.looks(case, lags.back):
         low, high = seen.bounds()
         # a lag in (low, high] means a moment in [time − high, time − low)
         start, end, count = lags.stab(seen.time - np.minimum(high, 1e15), seen.time - low)
