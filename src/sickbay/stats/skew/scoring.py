@@ -21,6 +21,7 @@ SIGNIFICANT = 14.0
 """Bits by which a fit has to beat chance, parameters paid for: about one false claim in 16,000 hypotheses."""
 MOST = 0.8
 """Share of the mismatches from which a rule is asked why the other pairs are equal; before, they differ for reasons."""
+RARE = 0.1
 WIDEST = 32.0
 FEWEST = 4
 DRAWN = 2_000
@@ -76,7 +77,7 @@ def score(case: Case, id: str, fit: Fit, plain: Floats, *, spared: bool = True) 
     coverage = held / n
     spared_bits = _spared_bits(case, fit, view, coverage) if spared and fit.apply is not None else 0.0
     by_values = fit.by_values or (coverage > 0.9 and spared_bits > 2 * SIGNIFICANT)
-    chance = _chance(case, fit, view, plain[hit].mean(), by_values=by_values)
+    chance = _chance(case, fit, view, plain[hit].mean(), by_values=by_values, rare=coverage < RARE)
     each = np.broadcast_to(np.asarray(fit.each, dtype=np.float64), (n,))
     beyond = n * _divergence(min(coverage, 1 - 0.5 / n), chance) if coverage > chance else 0.0
     if beyond - fit.bits < SIGNIFICANT or (coverage - chance) / (1 - chance + 1e-12) < 0.03:
@@ -111,16 +112,18 @@ def _any(case: Case, fit: Fit, target: Array, source: Array) -> Mask:
     return hit
 
 
-def _chance(case: Case, fit: Fit, view: View, plain: float, *, by_values: bool) -> float:
+def _chance(case: Case, fit: Fit, view: View, plain: float, *, by_values: bool, rare: bool) -> float:
     """Return the share of pairs that fit when the altered values are other pairs'.
 
     ``by_values``: not also when their differences are; all differences may be alike, and the equal pairs tell then.
+    ``rare``: the fit holds for few pairs; then values put together are of the altered side's own grain.
     """
     rng = np.random.default_rng(11)
     n = len(view.target)
     rounds = max(1, min(8, DRAWN // n))
     shares = [2.0**-plain]
     numbers = view.target.dtype.kind == "f"
+    grid = decimals_of(view.target) if numbers and rare else 0.0
     pool = _pool(case, view)
     for made in ("values", "differences") if numbers and not by_values else ("values",):
         hit = tried = 0
@@ -130,6 +133,8 @@ def _chance(case: Case, fit: Fit, view: View, plain: float, *, by_values: bool) 
             else:
                 # turned round, not shuffled: no pair keeps its own difference
                 other = view.source + np.roll(view.target - view.source, int(rng.integers(1, max(2, n))))
+                if grid:
+                    other = np.rint(other / grid) * grid
             apart = differ(view.source, other, case.tolerance)
             hit += int((_any(case, fit, other, view.source) & apart).sum())
             tried += int(apart.sum())
