@@ -1,6 +1,6 @@
 """Named cases of skew that share no code with ``skew_cases``: whole tables, through the same door that users take.
 
-    python benchmarks/skew_apart.py [--seed 20000] [--rounds 2] [--only prices] [--later] [--show] [--markdown]
+    python benchmarks/skew_apart.py [--seed 20000] [--rounds 2] [--only prices] [--show] [--markdown]
 
 Other shapes than the generator's: prices that end in .99, counts that are nearly all zero, texts of many alphabets,
 long identifiers, timestamps, shares of a hundred; altered for a segment, from a day on, or by two causes; 1,000 to
@@ -204,29 +204,6 @@ CASES = (
     one("latency without the last update", "latency", without_newest, "late-events", share=0.1, history=True),
     one("balances a day ahead", "balance", past_value(lambda rng, rows: rows["ts"] + pd.Timedelta(days=1)),
         "future-value", share=0.4, history=True),
-    Case("prices in cents, and unknown are 0", "prices", (through(lambda v: v * 100), filled(0.0)),
-         (("unit-scale",), ("default-for-null",)), share=0.3),
-    Case("latency rounded, and two hours old", "latency", (ago(hours=2), through(lambda v: round(v, 1))),
-         (("constant-lag",), ("rounding",)), share=0.4, history=True, rows=20_000),
-    Case("places in small letters, and renamed", "places", (
-        through(str.lower), replaced({"Αθήνα": "Athens", "Łódź": "Lodz?"})),
-         (("text-normalisation",), ("renamed-category",)), share=0.3, rows=20_000),
-    Case("balances without sign, and capped", "balance", (through(abs), through(lambda v: min(v, 250.0))),
-         (("sign",), ("clip",)), share=0.3),
-    Case("percent as shares, and rounded", "percent", (through(lambda v: v / 100), through(lambda v: float(round(v)))),
-         (("unit-scale",), ("rounding",)), share=0.3),
-    Case("truth turned round, which cannot be told", "truth", (through(lambda v: not v),), (), share=0.3),
-    *(Case(f"healthy {values}", values, (), (), rows=rows) for values, rows in (
-        ("prices", 50_000), ("ties", 2_000), ("sparse", 20_000), ("places", 5_000), ("ids", 3_000), ("times", 3_000),
-        ("truth", 3_000), ("score", 5_000))),
-    *(Case(f"healthy, with noise: {values}", values, (jitter,), (), share=1.0)
-      for values in ("prices", "latency", "balance", "score")),
-    *(Case(f"healthy, few late rows: {values}", values, (without_newest,), (), share=0.006, history=True)
-      for values in ("prices", "ties", "places", "balance")),
-)  # fmt: skip
-
-
-LATER = (
     one("balances in thousands, one decimal", "balance", through(lambda v: round(v / 1000, 1)), "unit-scale"),
     one("latency up to whole milliseconds", "latency", through(lambda v: float(-(-v // 1))), "truncation", share=0.1),
     one("percent kept within 5 and 60", "percent", through(lambda v: min(max(v, 5.0), 60.0)), "clip", share=0.6),
@@ -251,8 +228,26 @@ LATER = (
         "other-source", way="day"),
     Case("prices negated, and whole", "prices", (through(lambda v: -v), through(lambda v: float(round(v)))),
          (("sign",), ("rounding",)), share=0.3),
+    Case("prices in cents, and unknown are 0", "prices", (through(lambda v: v * 100), filled(0.0)),
+         (("unit-scale",), ("default-for-null",)), share=0.3),
+    Case("latency rounded, and two hours old", "latency", (ago(hours=2), through(lambda v: round(v, 1))),
+         (("constant-lag",), ("rounding",)), share=0.4, history=True, rows=20_000),
+    Case("places in small letters, and renamed", "places", (
+        through(str.lower), replaced({"Αθήνα": "Athens", "Łódź": "Lodz?"})),
+         (("text-normalisation",), ("renamed-category",)), share=0.3, rows=20_000),
+    Case("balances without sign, and capped", "balance", (through(abs), through(lambda v: min(v, 250.0))),
+         (("sign",), ("clip",)), share=0.3),
+    Case("percent as shares, and rounded", "percent", (through(lambda v: v / 100), through(lambda v: float(round(v)))),
+         (("unit-scale",), ("rounding",)), share=0.3),
+    Case("truth turned round, which cannot be told", "truth", (through(lambda v: not v),), (), share=0.3),
+    *(Case(f"healthy {values}", values, (), (), rows=rows) for values, rows in (
+        ("prices", 50_000), ("ties", 2_000), ("sparse", 20_000), ("places", 5_000), ("ids", 3_000), ("times", 3_000),
+        ("truth", 3_000), ("score", 5_000))),
+    *(Case(f"healthy, with noise: {values}", values, (jitter,), (), share=1.0)
+      for values in ("prices", "latency", "balance", "score")),
+    *(Case(f"healthy, few late rows: {values}", values, (without_newest,), (), share=0.006, history=True)
+      for values in ("prices", "ties", "places", "balance")),
 )  # fmt: skip
-"""Written when the tuning was over, and never tuned on."""
 
 
 def tables(case: Case, seed: int) -> tuple[Rows, Rows, Rows | None]:
@@ -319,14 +314,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", default="")
-    parser.add_argument("--later", action="store_true", help="the cases that nothing was tuned on")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--markdown", action="store_true", help="print the table of misses for the documentation")
     given = parser.parse_args()
     print(versions("sickbay", "numpy", "pandas", "duckdb"), file=sys.stderr)
     hits, tried, missed = Counter(), Counter(), {}
     began = time.process_time()
-    for case in LATER if given.later else CASES:
+    for case in CASES:
         if given.only not in case.name:
             continue
         kind = ("healthy, nothing claimed", "one cause, right first", "two causes, both named")[len(case.right)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sickbay.stats.skew import Pairs, explain
+from sickbay.stats.skew import History, Pairs, Tolerance, explain
+from sickbay.stats.skew.timeline import timeline
 
 N = 4_000
 
@@ -118,3 +119,38 @@ def test_values_at_the_end_of_the_range_of_floats_are_no_trouble():
     found = explain(sides(offline=x, altered=x * 100))
     assert found.leader is not None
     assert found.leader.hypothesis == "unit-scale"
+
+
+def test_long_identifiers_that_lost_their_last_digits():
+    x = np.random.default_rng(9).integers(10**11, 10**12, N).astype(float)
+    found = explain(sides(offline=x, altered=np.floor(x / 1000) * 1000), tolerance=Tolerance(0.0, 1e-12))
+    assert found.leader is not None
+    assert (found.leader.hypothesis, found.leader.parameters["digits"]) == ("truncation", -3)
+
+
+def truths(rule, *, share=0.5, seed=10):
+    """Pairs of a truth value with its history; ``rule`` gives the altered value for entities and times."""
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(200), 60)
+    when = np.concatenate([np.sort(rng.uniform(0, 60 * 3600 * 6, 60)) for _ in range(200)])
+    history = History(who, when, (rng.random(len(who)) < 0.3).astype(float))
+    line = timeline(history, who)
+    entity, time = rng.integers(0, 200, N), rng.uniform(20 * 3600 * 6, 55 * 3600 * 6, N)
+    offline = line.at(entity, time)
+    altered = rule(line, entity, time, rng)
+    online = np.where(rng.random(N) < share, altered, offline)
+    return Pairs("flag", "boolean", offline, online, entity, time), history
+
+
+def test_truth_values_of_some_hours_ago():
+    pairs, history = truths(lambda line, who, at, rng: line.at(who, at - 2 * 3600.0))
+    found = explain(pairs, history=history)
+    assert found.leader is not None
+    assert found.leader.hypothesis == "constant-lag"
+    assert found.leader.parameters["lag_seconds"] == pytest.approx(7200, rel=0.1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_truth_values_turned_round_at_random_are_no_lag(seed):
+    pairs, history = truths(lambda line, who, at, rng: 1 - line.at(who, at), share=0.1, seed=seed)
+    assert explain(pairs, history=history).explanations == ()

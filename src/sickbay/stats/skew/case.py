@@ -40,6 +40,8 @@ class Fit:
     weak: bool = False
     by_values: bool = False
     says_missing: bool = False
+    changes: Mask | None = None
+    """Which of the equal pairs the rule would have changed, where it is a rule of their time: what it spares counts."""
     by_column: bool = False
     """Whether another column is the prediction: a rule of this column's own value goes before it."""
     regardless: bool = False
@@ -147,7 +149,7 @@ def coarser(view: View, hit: Mask, step: Floats | float) -> bool:
         return False
     with np.errstate(all="ignore"):
         places = view.target / (10 * step)
-        on = np.abs(places - np.rint(places)) < 1e-6 * np.maximum(1.0, np.abs(places))
+        on = np.abs(places - np.rint(places)) < 1e-6 + 1e-12 * np.abs(places)
     return float(np.mean(on[hit])) > 0.6
 
 

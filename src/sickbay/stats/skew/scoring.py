@@ -75,7 +75,10 @@ def score(case: Case, id: str, fit: Fit, plain: Floats, *, spared: bool = True) 
     if held < FEWEST or held < 0.03 * n:
         return None
     coverage = held / n
-    spared_bits = _spared_bits(case, fit, view, coverage) if spared and fit.apply is not None else 0.0
+    spared_bits = _spared_bits(case, fit, view, coverage) if spared else 0.0
+    if fit.changes is not None:  # two values differ in one way: which pairs differ is all that there is to explain
+        saved = spared_bits - fit.bits
+        return Scored(id, fit, hit, coverage, 1.0, saved) if saved >= SIGNIFICANT else None
     by_values = fit.by_values or (coverage > 0.9 and spared_bits > 2 * SIGNIFICANT)
     chance = _chance(case, fit, view, plain[hit].mean(), by_values=by_values, rare=coverage < RARE)
     each = np.broadcast_to(np.asarray(fit.each, dtype=np.float64), (n,))
@@ -92,11 +95,15 @@ def _spared_bits(case: Case, fit: Fit, view: View, coverage: float) -> float:
 
     Prices cut to whole numbers leave whole prices as they are; an offset would have changed these as well.
     """
-    assert fit.apply is not None
     if len(view.equal) < 50 or coverage < MOST:
         return 0.0
-    with np.errstate(all="ignore"):
-        changed = int(differ(fit.apply(view.equal), view.equal, case.tolerance).sum())
+    if fit.changes is not None:
+        changed = int(fit.changes.sum())
+    elif fit.apply is not None:
+        with np.errstate(all="ignore"):
+            changed = int(differ(fit.apply(view.equal), view.equal, case.tolerance).sum())
+    else:
+        return 0.0
     share = min(case.share, 1.0)
     wrong = share * coverage
     reach = share + (1 - share) * (changed + 1) / (len(view.equal) + 2)

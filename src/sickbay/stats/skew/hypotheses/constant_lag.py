@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -35,6 +36,8 @@ def propose(case: Case) -> Iterator[Fit]:
         if not np.isfinite(end):
             says = f"the {view.side} value is the one of at least {span(start)} before"
         parameters = {"lag_seconds": lag, "between_seconds": [start, end if np.isfinite(end) else None]}
+        moved = lags.changes(case, partial(lags.shifted, seen.timeline, by=-lag))
         yield Fit(
-            view.side, parameters, [made], 14.0, mask_bits=shape, says_missing=bool(np.mean(fitted) > 0.2), says=says
-        )
+            view.side, parameters, [made], 14.0, mask_bits=shape, says_missing=bool(np.mean(fitted) > 0.2), says=says,
+            changes=moved,
+        )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -41,4 +42,5 @@ def propose(case: Case) -> Iterator[Fit]:
             made = line.at(seen.entity, seen.time + lead)
             says = f"the {side} value is the one of {span(lead)} later"
             parameters = {"ahead_seconds": lead, "between_seconds": [start, stop if np.isfinite(stop) else None]}
-            yield Fit(side, parameters, [made], 14.0, says=says)
+            moved = lags.changes(case, partial(lags.shifted, line, by=lead))
+            yield Fit(side, parameters, [made], 14.0, says=says, changes=moved)

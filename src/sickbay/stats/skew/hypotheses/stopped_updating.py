@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 
@@ -31,7 +32,11 @@ def propose(case: Case) -> Iterator[Fit]:
         made = seen.timeline.at(seen.entity, np.minimum(seen.time, since))
         says = f"the {view.side} side has not been updated since {_iso(since)}"
         parameters = {"since": _iso(since), "between": [_iso(start), _iso(end)]}
-        yield Fit(view.side, parameters, [made], 18.0, mask_bits=_mask(case, since), says_missing=True, says=says)
+        moved = lags.changes(case, partial(lags.frozen, seen.timeline, since=since))
+        yield Fit(
+            view.side, parameters, [made], 18.0, mask_bits=_mask(case, since), says_missing=True, says=says,
+            changes=moved,
+        )  # fmt: skip
 
 
 def _mask(case: Case, since: float) -> float:

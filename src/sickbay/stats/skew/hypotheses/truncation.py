@@ -63,5 +63,5 @@ def cut(values: Floats, digits: int, way: str) -> Floats:
     with np.errstate(all="ignore"):
         scaled = values * scale
         near = np.rint(scaled)  # 0.29 × 100 is 28.999999999999996
-        scaled = np.where(np.abs(scaled - near) < 1e-9 * np.maximum(1.0, np.abs(near)), near, scaled)
+        scaled = np.where(np.abs(scaled - near) < 1e-9 + 1e-15 * np.abs(near), near, scaled)
     return np.asarray(WAYS[way](scaled) / scale)

@@ -80,8 +80,8 @@ def _to_the_grid(case: Case) -> Iterator[Fit]:
     """
     for view in case.views():
         grid = decimals_of(view.target)
-        large = view.both & (np.abs(view.source) > 10 * grid) & (np.abs(view.target) > 10 * grid)
-        if not grid or large.sum() < 20:
+        large = view.both & (np.abs(view.source) > 10 * grid)
+        if not grid or large.sum() < 20 or len(np.unique(view.target[large])) < 5:
             continue
         with np.errstate(all="ignore"):
             ends = np.array([view.target[large] - 0.5 * grid, view.target[large] + 0.5 * grid]) / view.source[large]
