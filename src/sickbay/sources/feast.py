@@ -103,7 +103,9 @@ class Feast:
             raise SourceError(f"unreachable: {self.online}: {error}") from None
         except sqlite3.DatabaseError as error:
             raise SourceGarbled(f"{self.online} cannot be read: {error}") from None
-        return {bytes(key).hex(): _seconds(at) for key, at in rows if at is not None}
+        if not all(isinstance(key, bytes) for key, _ in rows):
+            raise SourceGarbled(f"{self.online} holds something else than Feast's keys in {table}")
+        return {key.hex(): _seconds(at) for key, at in rows if at is not None}
 
     def view(self) -> View:
         """Return the view that the site names, or the only one; SourceError when there is none such."""

@@ -77,8 +77,10 @@ def repository(place: Path, environ: Mapping[str, str]) -> Repository:
     if isinstance(named, dict):
         kind, named = str(named.get("registry_type", "file")), named.get("path", "")
     text = re.sub(r"\$\{(\w+)\}|\$(\w+)", lambda m: environ.get(m[1] or m[2], m[0]), str(named or ""))
-    if kind in ("file", "local"):
-        text = "" if "://" in text else str(place / text) if text else ""
+    if kind in ("file", "local") and "://" in text:
+        kind, text = text.partition("://")[0], ""
+    elif kind in ("file", "local"):
+        text = str(place / text) if text else ""
     elif kind == "sql":
         text = _beside(place, text)
     else:
@@ -175,10 +177,12 @@ def _rows(query: Callable[[str], list[Any]], where: str) -> Registry:
     found: dict[str, list[tuple[bytes, str]]] = {}
     for table, column in TABLES.items():
         rows = query(f"SELECT {column}, project_id FROM {table} LIMIT {MOST}")
+        if not all(isinstance(row[0], bytes | memoryview) for row in rows):
+            raise SourceGarbled(f"the registry in {where} holds something else than messages in {table}")
         found[table] = [(bytes(row[0]), str(row[1])) for row in rows]
     views = found["feature_views"] + found["stream_feature_views"]
     when = query("SELECT max(last_updated_timestamp) FROM projects")
-    if not when or when[0][0] is None:
+    if not when or not isinstance(when[0][0], int) or not 0 <= when[0][0] < 2**35:
         raise SourceGarbled(f"the registry in {where} holds no project")
     return Registry(
         datetime.fromtimestamp(int(when[0][0]), UTC),
