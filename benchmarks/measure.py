@@ -9,6 +9,8 @@ import subprocess
 import time
 from collections.abc import Mapping
 
+from sickbay.stats.skew.interval import wilson
+
 
 def timed(command: list[str], environ: Mapping[str, str] | None = None) -> tuple[float, float, float]:
     """Run a command; return wall seconds, CPU seconds and peak memory in MB. A failing command is an error."""
@@ -28,3 +30,9 @@ def versions(*packages: str) -> str:
     """Return Python, cores and the versions of packages in one line."""
     named = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
     return f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores; {named}"
+
+
+def rate(hits: int, n: int) -> str:
+    """Return a share with its counts and its 95 % interval (Wilson)."""
+    low, high = wilson(hits, n)
+    return f"{hits / max(n, 1):.3f} ({hits} of {n}; 95 % {low:.3f}…{high:.3f})"

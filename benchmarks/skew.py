@@ -1,8 +1,9 @@
 """How often the skew explainer is right, on generated features whose reason is known.
 
-    python benchmarks/skew.py [--seed 0] [--cases 600] [--mixed 200] [--controls 300] [--show]
+    python benchmarks/skew.py [--seed 0] [--cases 600] [--mixed 200] [--controls 300] [--show] [--markdown]
 
-Seeds of 1000 and above were tuned on; those below are for the report. Owed: the right cause first in 0.92 of the single
+Seeds of 1000 to 4999 were tuned on; others are for reports. ``--markdown`` prints the tables of docs/skew.md.
+Owed: the right cause first in 0.92 of the single
 causes, both named in 0.75 of the mixtures, nothing claimed in 0.98 of the healthy controls.
 """
 
@@ -16,7 +17,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import skew_cases as cases
-from measure import versions
+from measure import rate, versions
 
 from sickbay.stats.skew import explain
 from sickbay.stats.skew.interval import wilson
@@ -40,11 +41,6 @@ def show(kind: str, made: cases.Generated, seed: object) -> None:
     print(f"      share {found.mismatch_share:.4f} {found.notes} {found.would_separate}", file=sys.stderr)
 
 
-def rate(hits: int, n: int) -> str:
-    low, high = wilson(hits, n)
-    return f"{hits / max(n, 1):.3f} ({hits} of {n}; 95 % {low:.3f}…{high:.3f})"
-
-
 def main() -> int:
     """Run all kinds and print the figures and the confusion table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -54,9 +50,10 @@ def main() -> int:
     parser.add_argument("--controls", type=int, default=300)
     parser.add_argument("--only", default="")
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--markdown", action="store_true")
     given = parser.parse_args()
     warnings.simplefilter("error")
-    print(versions("sickbay", "numpy", "scipy"))
+    print(versions("sickbay", "numpy", "scipy"), file=sys.stderr)
     names = given.only.split(",") if given.only else list(cases.CAUSES)
     confusion: dict[str, Counter[str]] = defaultdict(Counter)
     seconds = []
@@ -69,7 +66,6 @@ def main() -> int:
         if given.show and (not got or got[0] != cause):
             show("single", made, given.seed + i)
     right = sum(counted[cause] for cause, counted in confusion.items())
-    print(f"single causes, right first: {rate(right, given.cases)}")
     both = 0
     for i in range(given.mixed):
         rng = np.random.default_rng(given.seed + i)
@@ -83,7 +79,6 @@ def main() -> int:
         both += good
         if given.show and not good:
             show("mixed", made, [given.seed + i, 1])
-    print(f"two causes, both named: {rate(both, given.mixed)}")
     quiet = 0
     for i in range(given.controls):
         made = cases.make([given.seed + i, 2], ())
@@ -91,16 +86,36 @@ def main() -> int:
         quiet += not got
         if given.show and got:
             show("control", made, [given.seed + i, 2])
-    print(f"healthy controls, nothing claimed: {rate(quiet, given.controls)}")
+    last = given.seed + max(given.cases, given.mixed, given.controls) - 1
+    lines = [
+        ("one cause, right first", right, given.cases), ("two causes, both named", both, given.mixed),
+        ("healthy, nothing claimed", quiet, given.controls),
+    ]  # fmt: skip
+    if given.markdown:
+        print(f"| seeds {given.seed} to {last} | right | share | 95 % |\n|---|---|---|---|")
+        for says, hits, n in lines:
+            low, high = wilson(hits, n)
+            print(f"| {says} | {hits} of {n} | {hits / max(n, 1):.3f} | {low:.3f}…{high:.3f} |")
+    else:
+        for says, hits, n in lines:
+            print(f"{says}: {rate(hits, n)}")
     if seconds:
         print(
-            f"CPU seconds a feature of {cases.PAIRS:,} pairs: median {np.median(seconds):.2f}, worst {max(seconds):.2f}"
-        )
-    print("\n| cause | cases | right first | otherwise |\n|---|---|---|---|")
-    for cause, counted in confusion.items():
-        others = ", ".join(f"{name} {n}" for name, n in counted.most_common() if name != cause)
-        print(f"| `{cause}` | {counted.total()} | {counted[cause]} | {others or '–'} |")
+            f"CPU seconds a feature of {cases.PAIRS:,} pairs: median {np.median(seconds):.2f}, "
+            f"worst {max(seconds):.2f}", file=sys.stderr,
+        )  # fmt: skip
+    print("\n" + table(confusion))
     return 0
+
+
+def table(confusion: dict[str, Counter[str]]) -> str:
+    """Return the confusion table, without its zeros: what was named for each cause, and for what each was named."""
+    lines = ["| cause | cases | right first | named instead | named for another |", "|---|---|---|---|---|"]
+    for cause, counted in confusion.items():
+        instead = ", ".join(f"{name} {n}" for name, n in counted.most_common() if name != cause)
+        taken = ", ".join(f"{other} {c[cause]}" for other, c in confusion.items() if other != cause and c[cause])
+        lines.append(f"| `{cause}` | {counted.total()} | {counted[cause]} | {instead or '–'} | {taken or '–'} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Generated features whose two sides differ for a known reason: cause × rows concerned × noise × one or two causes.
 
-``make(seed, causes)`` gives pairs with their history and events. Seeds of 1000 and above are for tuning, those below
-for reports. Values are money, counts, ratios, heavy tails, readings, labels, times; updates are regular or not.
+``make(seed, causes)`` gives pairs with their history and events. Seeds of 1000 to 4999 are for tuning, others for
+reports. Values are money, counts, ratios, heavy tails, readings, labels, times; updates are regular or not.
 """
 
 from __future__ import annotations

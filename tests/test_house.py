@@ -10,8 +10,8 @@ from pathlib import Path
 SRC = Path(__file__).resolve().parent.parent / "src" / "sickbay"
 FILES = sorted(SRC.rglob("*.py"))
 LONGEST = 400
-CATCHERS = {"investigation/runner.py", "cli/__init__.py", "monitor/tap.py"}
-"""The probe runner, the outermost door, and the thread that hands predictions to a sink of the user's."""
+CATCHERS = {"investigation/runner.py", "cli/__init__.py", "monitor/tap.py", "gate/replay_worker.py"}
+"""The probe runner, the outermost door, the thread that hands predictions to a sink, the process of users' code."""
 
 
 def test_the_import_contracts_are_kept() -> None:

@@ -125,6 +125,7 @@ def test_text_files_and_in_memory_tables_give_the_same(capsys):
         ((*NAMES, "--time", "amount"), "is of type DOUBLE"),
         ((*NAMES, "--online-time", "ts"), "--online-time needs --time"),
         ((*NAMES, "--tolerance", "much"), "write a width such as"),
+        ((*NAMES, "--tolerance", "ammount=1e-3"), "did you mean 'amount'"),
         ((*NAMES, "--segments", "contry"), "did you mean 'country'"),
         (("nested.parquet", "nested.parquet", "vector"), "rows cannot be matched by"),
         (("offline.parquet", "oracle://x#t", "a"), "is not an engine"),
@@ -147,6 +148,42 @@ def test_an_empty_side_is_unknown_and_exit_three(capsys, empty):
     assert code == 3
     assert all(f["skewed"] is None and "has no rows" in f["unknown"] for f in found["features"])
     assert found["rows"]["matched"] == 0
+
+
+def test_one_reason_for_many_features_is_printed_once(capsys):
+    code, out, _ = run(capsys, "--offline", "offline.parquet", "--online", "empty.parquet", "--keys", "user_id")
+    assert code == 3
+    assert out.count("the online side has no rows") == 1
+    assert "amount, score, country, ts: the online side has no rows" in out
+
+
+def test_sides_that_have_nothing_but_the_keys_in_common_are_said(capsys, tmp_path):
+    pd.DataFrame({"user_id": np.arange(ROWS), "elsewhere": 1.0}).to_parquet(tmp_path / "other.parquet")
+    code, out, _ = run(
+        capsys, "--offline", "offline.parquet", "--online", tmp_path / "other.parquet", "--keys", "user_id"
+    )
+    assert code == 3
+    assert "nothing was compared" in out
+
+
+def test_two_thousand_features_are_compared_and_those_that_differ_come_first(capsys, tmp_path):
+    rng = np.random.default_rng(5)
+    wide = pd.DataFrame({"id": np.arange(200), **{f"f{k:04d}": rng.normal(0, 1, 200) for k in range(2_000)}})
+    wide.to_parquet(tmp_path / "a.parquet")
+    wide.assign(f1999=wide.f1999.round(2), f0007=wide.f0007 * 100).to_parquet(tmp_path / "b.parquet")
+    code, out, _ = run(capsys, "--offline", tmp_path / "a.parquet", "--online", tmp_path / "b.parquet", "--keys", "id")
+    assert code == 0
+    assert "2 of 2000 features differ" in out
+    assert out.index("f0007") < out.index("f1999") < out.index("f0000")
+    assert len(out.splitlines()) < 100
+
+
+def test_times_that_became_one_are_told_as_a_time():
+    ts = pd.Series(pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(np.arange(300) * 7919, unit="s"))
+    offline = pd.DataFrame({"id": np.arange(300), "seen": ts})
+    report = sickbay.skew(offline, offline.assign(seen=pd.Timestamp("2020-01-01", tz="UTC")), keys="id")
+    assert report["seen"].explanations[0].hypothesis == "default-for-null"
+    assert "2020-01-01T00:00:00Z" in report["seen"].explanations[0].says
 
 
 def test_keys_that_never_meet_are_unknown_and_exit_three(capsys):

@@ -49,6 +49,24 @@ if TYPE_CHECKING:
 @click.option(
     "--proposed", metavar="FILE", type=click.Path(path_type=Path), help="A changed contract: say what it breaks."
 )
+@click.option(
+    "--replay",
+    "computations",
+    metavar="FIRST SECOND",
+    nargs=2,
+    help="Run two computations on the same inputs instead: file.py:function, module:function, SQL over rows, a .sql "
+    "file, or feast:REPOSITORY#VIEW.",
+)
+@click.option("--inputs", metavar="TABLE", help="Observed rows that --replay starts from and draws others like.")
+@click.option(
+    "--python",
+    "pythons",
+    metavar="FILE",
+    multiple=True,
+    help="Interpreter that runs functions of --replay; given twice, one for each side.",
+)
+@click.option("--examples", type=click.IntRange(1, 100_000), default=400, help="Inputs that --replay draws.")
+@click.option("--run-registry-code", is_flag=True, help="Allow --replay to run code that a Feast registry holds.")
 @options.as_json
 @click.pass_context
 def command(
@@ -69,6 +87,11 @@ def command(
     contract_file: Path | None,
     write: bool,
     proposed: Path | None,
+    computations: tuple[str, str] | None,
+    inputs: str | None,
+    pythons: tuple[str, ...],
+    examples: int,
+    run_registry_code: bool,
     as_json: bool,
 ) -> None:
     """Compare training and serving values of features, and say which rule turns one into the other.
@@ -80,8 +103,17 @@ def command(
     Example:
       sickbay skew --offline training.parquet --online served.parquet --keys user_id --time ts --html skew.html
       sickbay skew --contract features.odcs.yaml --offline training.parquet --online served.parquet
+      sickbay skew --replay training.py:spend "SELECT sum(amount) FROM rows" --inputs transactions.parquet
     """
     door: Door = ctx.obj
+    if computations:
+        from sickbay.cli import replays
+
+        general, _ = _tolerances(tolerances)
+        ctx.exit(
+            replays.run(computations, inputs, pythons=pythons, examples=examples, allow_code=run_registry_code,
+                        tolerance=None if general is None else general.relative, base=door.directory, as_json=as_json)
+        )  # fmt: skip
     if contract_file is not None:
         from sickbay.cli import contracts
 
@@ -91,7 +123,9 @@ def command(
                           time=time, base=door.directory, as_json=as_json)
         )  # fmt: skip
     if offline is None or online is None or keys is None:
-        raise click.UsageError("name the two sides and the keys: --offline, --online, --keys; or a --contract")
+        raise click.UsageError(
+            "name the two sides and the keys: --offline, --online, --keys; or a --contract, or a --replay"
+        )
     from sickbay.report import skew
 
     general, named = _tolerances(tolerances)

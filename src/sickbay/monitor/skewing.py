@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sickbay.errors import UserError
+from sickbay.errors import UserError, nearest
 from sickbay.sources.two_sides import open_two_sides
 from sickbay.stats.skew.pairs import EXACT, Tolerance
 from sickbay.stats.skew.report import SkewReport, examine
@@ -43,6 +43,11 @@ def skew(
     given = {role: table for role, table in given.items() if table is not None}
     tables = open_two_sides(given, base=base or Path.cwd(), environ=environ, keys={role: f"--{role}" for role in given})
     try:
+        for name in tolerances or {}:
+            if name not in tables.types["offline"]:
+                there = list(tables.types["offline"])
+                hint = nearest(name, there) or f"columns there: {', '.join(there[:20])}"
+                raise UserError(f"a tolerance is given for {name!r}, which the offline side does not have", hint=hint)
         report = examine(
             tables, keys=named, says=tables.says, time=time, online_time=online_time, features=features,
             tolerance=_tolerance(tolerance), tolerances={n: _tolerance(t) for n, t in (tolerances or {}).items()},

@@ -195,11 +195,10 @@ SHORT = FindingKind("online_store.replica_older", says="The replica holds older 
 
 
 @probe(findings=[STALE, SHORT], seconds=0.4, deadline=40)
-def freshness(redis: Redis, feast: Feast, store: FeatureStore) -> Iterable[Finding]:
-    """Compares the times of the values online (Feast's layout) with those of the primary and of the history."""
+def freshness(feast: Feast, store: FeatureStore, redis: Redis | None = None) -> Iterable[Finding]:
+    """Compares the times of the values online (Redis or SQLite) with those of the primary and of the history."""
     found = feast.view()
-    here = redis.stamps(found.name, found.project)
-    stamps: dict[str, float] = here.get()
+    stamps: dict[str, float] = redis.stamps(found.name, found.project).get() if redis else feast.stamps(found)
     if not stamps:
         raise SourceError(f"no data: the online store holds no value of the view {found.name}")
     newest = max(stamps.values())
@@ -215,6 +214,9 @@ def freshness(redis: Redis, feast: Feast, store: FeatureStore) -> Iterable[Findi
         )  # fmt: skip
     else:
         yield unknown(STALE, "no data: [source.feature_store] names no history with its time")
+    if redis is None:
+        yield unknown(SHORT, "not applicable: a SQLite online store has no replica")
+        return
     yield _older(redis.stamps(found.name, found.project, "primary") if redis.has_primary else None, stamps)
 
 
@@ -273,9 +275,9 @@ def server(feast: Feast) -> Iterable[Finding]:
         return
     if health.is_page or 300 <= health.status < 400 or health.status in (401, 403):
         raise SourceError(f"forbidden: {health.says}")
-    keys = list(feast.registry().join_keys.values()) if feast.registry_file is not None else []
+    keys = list(feast.registry().join_keys.values()) if feast.has_registry else []
     reply = health
-    if feast.registry_file is not None:
+    if feast.has_registry:
         found = feast.view()
         keys = [feast.registry().join_keys.get(name, name) for name in found.entities]
         reply = feast.serve({key: [0] for key in keys}, list(found.features), view=found.name)

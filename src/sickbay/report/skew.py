@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
@@ -108,6 +109,8 @@ def headline(report: SkewReport) -> str:
     """Return the whole comparison as one sentence."""
     counted = [sum(f.skewed is which for f in report.features) for which in (True, False, None)]
     explained = sum(bool(f.explanations) for f in report.skewed)
+    if not report.features:
+        return "nothing was compared: no column but the keys is on both sides"
     parts = [f"{counted[0]} of {len(report.features)} features differ between training and serving"]
     if counted[0]:
         parts.append(f"{explained} of them explained" if explained < counted[0] else "all of them explained")
@@ -168,8 +171,15 @@ def print_report(report: SkewReport, console: Console) -> None:
     console.print(table)
     if len(shown) < len(listed):
         console.print(f"  and {words.number(len(listed) - len(shown))} more features")
+    alike = {why for why, n in Counter(f.unknown for f in listed if f.unknown).items() if n > 1}
+    for why in sorted(alike):
+        names = [f.name for f in listed if f.unknown == why]
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        console.print(f"\n  {words.clean(', '.join(names[:5]), 200)}{more}: {words.clean(why, 400)}")
     for feature in shown:
         for said in lines(feature):
+            if said in alike:
+                continue
             console.print(f"\n  {words.clean(feature.name, 40)}: {words.clean(said, 400)}")
     for note in report.notes:
         console.print(f"  note: {words.clean(note, 200)}")

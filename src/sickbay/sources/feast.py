@@ -1,20 +1,22 @@
-"""Feast: its registry file read without Feast, and its feature server over HTTP."""
+"""Feast: its registry read without Feast, its online store in SQLite, and its feature server over HTTP."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sickbay.errors import SiteFileError, SourceError, SourceForbidden, SourceGarbled
+from sickbay.errors import SiteFileError, SourceError, SourceGarbled
 from sickbay.registry import source
-from sickbay.sources import feast_format, settings
+from sickbay.sources import feast_registry, settings
 from sickbay.sources.context import Check, Context
 from sickbay.sources.feast_format import Registry, View
 from sickbay.sources.replies import Http, Reply
 
-LARGEST = 200_000_000
+SAMPLED = 500
 
 
 class _Settings(settings.Settings):
@@ -29,15 +31,17 @@ class _Settings(settings.Settings):
 
 @source("feast")
 class Feast:
-    """Reads a Feast registry file, and asks a Feast feature server.
+    """Reads a Feast registry and a SQLite online store, and asks a Feast feature server.
 
-    Rights: reading the registry file; at the server, READ_ONLINE. Feast itself is not imported. ``repository`` is the
-    directory of feature_store.yaml (extra ``feast`` reads it); ``registry`` names the file itself.
+    Rights: reading the registry (a file, or SELECT in its database) and the SQLite file; at the server, READ_ONLINE.
+    Feast itself is not imported. ``repository`` is the directory of feature_store.yaml (extra ``feast`` reads it);
+    ``registry`` names the file itself, or an address such as ``postgresql://host/feast``.
     """
 
-    def __init__(self, given: _Settings, registry: Path | None, project: str, now: datetime) -> None:
-        self.registry_file, self.project, self.now = registry, project, now
+    def __init__(self, given: _Settings, registry: str, project: str, online: Path | None, now: datetime) -> None:
+        self.registry_at, self.project, self.online, self.now = registry, project, online, now
         self.view_name = given.view
+        self.kept_in = ""
         self._http = Http(given.server, token=given.token, verify=given.verify) if given.server else None
 
     @classmethod
@@ -56,31 +60,52 @@ class Feast:
             )
         if given.server:
             settings.web_address(context, "feast.server", given.server, "http://feast:6566")
-        registry, project = Path(given.registry) if given.registry else None, given.project
+        registry, project, online = given.registry, given.project, None
+        if registry and "://" not in registry:
+            registry = str(context.site.base / registry)
+        kind = ""
         if given.repository:
-            found, named = _repository(context.site.base / given.repository)
-            registry, project = registry or found, project or named
-        if registry is not None:
-            registry = context.site.base / registry
-        return cls(given, registry, project, context.now)
+            found = feast_registry.repository(context.site.base / given.repository, context.environ)
+            registry, project = registry or found.registry, project or found.project
+            online, kind = found.online, found.kind
+        made = cls(given, registry, project, online, context.now)
+        made.kept_in = kind
+        return made
 
     def registry(self) -> Registry:
-        """Return the registry; SourceError when the file cannot be read, SourceGarbled for an unknown version."""
-        if self.registry_file is None:
+        """Return the registry; SourceError when it cannot be read, SourceGarbled for an unknown version."""
+        if not self.registry_at:
+            if self.kept_in:
+                raise SourceError(f"no data: the repository keeps its registry in {self.kept_in!r}, which is not read")
             raise SourceError("no data: [source.feast] names neither repository nor registry")
+        return feast_registry.read(self.registry_at)
+
+    @property
+    def has_registry(self) -> bool:
+        """Whether the site names a registry that can be read."""
+        return bool(self.registry_at)
+
+    def stamps(self, view: View, most: int = SAMPLED) -> dict[str, float]:
+        """Return the times of a view's values in the SQLite online store: entity key → seconds since 1970.
+
+        SourceError when there is none, or when it holds no table of the view.
+        """
+        if self.online is None:
+            raise SourceError("no data: the repository's online store is no SQLite file, and the site names no Redis")
+        table = f"{view.project}_{view.name}".replace('"', '""')
         try:
-            if self.registry_file.stat().st_size > LARGEST:
-                raise SourceGarbled(f"{self.registry_file} is larger than any registry")
-            data = self.registry_file.read_bytes()
-        except PermissionError:
-            raise SourceForbidden(f"{self.registry_file} may not be read by this user") from None
-        except OSError as error:
-            raise SourceError(f"unreachable: {self.registry_file}: {error.strerror}") from None
-        if data[:16] == b"SQLite format 3\0":
-            raise SourceGarbled(f"{self.registry_file} is a SQL registry; this release reads registry files")
-        if not data:
-            raise SourceGarbled(f"{self.registry_file} is empty")
-        return feast_format.registry(data)
+            with closing(feast_registry.read_only(self.online)) as con:
+                sql = f'SELECT entity_key, max(event_ts) FROM "{table}" GROUP BY entity_key LIMIT {int(most)}'
+                rows = con.execute(sql).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                raise SourceError(f"no data: {self.online} holds no table of the view {view.name}") from None
+            raise SourceError(f"unreachable: {self.online}: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise SourceGarbled(f"{self.online} cannot be read: {error}") from None
+        if not all(isinstance(key, bytes) for key, _ in rows):
+            raise SourceGarbled(f"{self.online} holds something else than Feast's keys in {table}")
+        return {key.hex(): _seconds(at) for key, at in rows if at is not None}
 
     def view(self) -> View:
         """Return the view that the site names, or the only one; SourceError when there is none such."""
@@ -111,7 +136,7 @@ class Feast:
     def check(self) -> list[Check]:
         """Return what of it can be read."""
         checks = []
-        if self.registry_file is not None:
+        if self.registry_at or self.kept_in:
             try:
                 found = self.registry()
                 checks.append(Check("feast registry", True, f"{len(found.views)} views"))
@@ -133,31 +158,12 @@ class Feast:
         return self._http
 
 
-def _repository(place: Path) -> tuple[Path | None, str]:
-    """Return the registry file and the project of a repository; SiteFileError when it cannot be understood."""
-    file = place / "feature_store.yaml"
+def _seconds(stored: int | float | str) -> float:
+    """Return a stored time as seconds since 1970: Feast writes seconds, older releases text in UTC."""
+    if isinstance(stored, int | float):
+        return float(stored)
     try:
-        import yaml
-    except ImportError:
-        raise SiteFileError(
-            "[source.feast] repository needs PyYAML", hint='pip install "sickbay[feast]", or name registry itself'
-        ) from None
-    try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SiteFileError(
-            f"{file} cannot be read: {error.strerror}", hint="repository is the directory that holds it"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise SiteFileError(f"{file} is not YAML", hint="Feast would not read it either") from None
-    if not isinstance(document, dict):
-        raise SiteFileError(f"{file} holds no settings", hint="Feast would not read it either")
-    named = document.get("registry", "data/registry.db")
-    if isinstance(named, dict):
-        kind, named = named.get("registry_type", "file"), named.get("path", "")
-        if kind not in ("file", "local"):
-            return None, str(document.get("project", ""))
-    text = str(named)
-    if "://" in text or not text:
-        return None, str(document.get("project", ""))
-    return place / text, str(document.get("project", ""))
+        at = datetime.fromisoformat(stored)
+    except ValueError:
+        raise SourceGarbled(f"a time in the online store is {stored[:40]!r}") from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

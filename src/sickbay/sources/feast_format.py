@@ -42,12 +42,29 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
+class OnDemand:
+    """A view computed on request. ``text``: its function's source; ``body``: Feast's pickle of it (dill).
+
+    ``mode``: ``pandas`` or ``python``; ``singleton``: it is given one row, and not columns.
+    """
+
+    name: str
+    project: str
+    mode: str
+    singleton: bool
+    features: Mapping[str, str]
+    text: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
     """What a registry holds; ``join_keys``: entity → column."""
 
     updated: datetime | None
     views: tuple[View, ...]
     join_keys: Mapping[str, str]
+    on_demand: tuple[OnDemand, ...] = ()
 
 
 def _guarded(read: Callable[[bytes], T]) -> Callable[[bytes], T]:
@@ -136,13 +153,29 @@ def registry(data: bytes) -> Registry:
     if version != KNOWN_VERSION:
         told = f"version {version[:20]!r}" if version else "no version"
         raise SourceGarbled(f"the registry states {told}; this release reads version {KNOWN_VERSION}")
-    keys = {}
-    for entity in _all(data, 1):
-        spec = _only(entity, 1) or b""
-        name = _text(_only(spec, 1))
-        keys[name] = _text(_only(spec, 4)) or name
     views = [view(one) for number in (6, 14) for one in _all(data, number)]
-    return Registry(moment(_only(data, 5)), tuple(views), keys)
+    keys = dict(entity(one) for one in _all(data, 1))
+    return Registry(moment(_only(data, 5)), tuple(views), keys, tuple(on_demand(one) for one in _all(data, 8)))
+
+
+@_guarded
+def entity(data: bytes) -> tuple[str, str]:
+    """Return name and join key of an Entity message."""
+    spec = _only(data, 1) or b""
+    name = _text(_only(spec, 1))
+    return name, _text(_only(spec, 4)) or name
+
+
+@_guarded
+def on_demand(data: bytes) -> OnDemand:
+    """Return an OnDemandFeatureView message."""
+    spec = _only(data, 1) or b""
+    function = _only(_only(spec, 10) or b"", 1) or _only(spec, 5) or b""
+    features = {_text(_only(one, 1)): TYPES.get(_only(one, 2) or 0, "") for one in _all(spec, 3)}
+    return OnDemand(
+        _text(_only(spec, 1)), _text(_only(spec, 2)), _text(_only(spec, 11)) or _text(_only(function, 4)) or "pandas",
+        bool(_only(spec, 15)), features, _text(_only(function, 3)), _only(function, 2) or b"",
+    )  # fmt: skip
 
 
 @_guarded

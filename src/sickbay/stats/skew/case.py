@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import ks_2samp
 
 from sickbay.stats.skew.explanation import Side
 from sickbay.stats.skew.pairs import FeatureKind, Tolerance, differ, missing
@@ -39,6 +40,12 @@ class Fit:
     weak: bool = False
     by_values: bool = False
     says_missing: bool = False
+    changes: Mask | None = None
+    """Which of the equal pairs the rule would have changed, where it is a rule of their time: what it spares counts."""
+    by_column: bool = False
+    """Whether another column is the prediction: a rule of this column's own value goes before it."""
+    regardless: bool = False
+    """Whether it does not ask what it replaces: then what it replaced is no part of the range by itself."""
     says: str = ""
     apply: Callable[[Array], Array] | None = None
     """The rule for any values, where it is one: what both of two causes did to the same rows is looked for with it."""
@@ -124,11 +131,16 @@ class Case:
 
 def loses(view: View, hit: Mask, step: Floats | float) -> bool:
     """Return whether the pairs that fit are apart as rounding to ``step`` leaves them, not by noise far below it."""
-    if not hit.any():
+    if not hit.any() or _one(view.target[hit], view.source[hit]):
         return False
     with np.errstate(all="ignore"):
         lost = np.abs(view.source - view.target) / step
     return float(np.quantile(lost[hit], 0.9)) > 0.05
+
+
+def _one(targets: Array, sources: Array) -> bool:
+    """Return whether many values became one and the same: a constant, and no step that they were brought to."""
+    return bool(np.all(targets == targets[0])) and len(np.unique(sources)) >= 4
 
 
 def coarser(view: View, hit: Mask, step: Floats | float) -> bool:
@@ -137,8 +149,19 @@ def coarser(view: View, hit: Mask, step: Floats | float) -> bool:
         return False
     with np.errstate(all="ignore"):
         places = view.target / (10 * step)
-        on = np.abs(places - np.rint(places)) < 1e-6 * np.maximum(1.0, np.abs(places))
+        on = np.abs(places - np.rint(places)) < 1e-6 + 1e-12 * np.abs(places)
     return float(np.mean(on[hit])) > 0.6
+
+
+def separated(replaced: Floats, rest: Floats) -> bool:
+    """Return whether the values that became a constant lie in a part of the range in which the others do not.
+
+    By the Kolmogorov–Smirnov distance. A default does not ask what it replaces; a bound does, and so does chance.
+    """
+    replaced, rest = replaced[np.isfinite(replaced)], rest[np.isfinite(rest)]
+    if len(replaced) < 20 or len(rest) < 20:
+        return False
+    return float(ks_2samp(replaced, rest, method="asymp").statistic) > 0.6
 
 
 def hits(predicted: Array, target: Array, source: Array, tolerance: Tolerance, *, says_missing: bool = False) -> Mask:

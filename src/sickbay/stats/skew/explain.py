@@ -11,26 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sickbay.stats.skew.case import Case, decimals_of
-from sickbay.stats.skew.explanation import Explained, Explanation, Side
+from sickbay.stats.skew.choosing import PRACTICAL_TIMING, choose, scored_fits
+from sickbay.stats.skew.explanation import Explained, Explanation
 from sickbay.stats.skew.interval import wilson
 from sickbay.stats.skew.pairs import EXACT, History, Pairs, Tolerance, differ, missing
 from sickbay.stats.skew.registered import hypotheses
-from sickbay.stats.skew.scoring import Scored, plain_bits, score
+from sickbay.stats.skew.scoring import Scored
 from sickbay.stats.skew.timeline import Timeline, timeline
-from sickbay.stats.table import Array, Floats
+from sickbay.stats.table import Array
 
 LOOKED_AT = {"number": 4_000, "boolean": 4_000, "time": 4_000, "text": 1_500}
 """Mismatching pairs, and as many equal ones, that hypotheses are held against: evenly spaced in the rows given."""
 PRACTICAL = 0.002
 """Share of all pairs below which a difference is named but not explained."""
-PRACTICAL_TIMING = 0.015
-"""The same for values of another moment: a few late rows are how things are."""
 FEWEST = 5
 NOISE, NOISE_OF_SPREAD = 1e-5, 1e-7
 """Differences below this share of the value, or of the column's spread, are noise unless a rule makes them exactly."""
-WEAK = 0.7
-"""Share of what nothing else explains that a hypothesis has to explain that drifting values would fit too."""
-ALIKE = 0.97
 HISTORY, EVENTS = "the feature's history by entity and time", "raw events by entity and time"
 
 
@@ -67,151 +63,13 @@ def explain(
     if len(rows) < FEWEST or real < PRACTICAL:
         return _few(plain, real)
     case = _case(pairs, rows, np.flatnonzero(~wrong), real, tolerance, history, events or {})
-    chosen, rivals = _choose(case)
+    chosen, rivals = choose(case)
     if not chosen and case.kind == "text":
         numbers = _as_numbers(case)
         if numbers is not None:
             case = numbers
-            chosen, rivals = _choose(case)
+            chosen, rivals = choose(case)
     return _told(plain, case, chosen, rivals, real, has_events=bool(events))
-
-
-def _choose(case: Case) -> tuple[list[Scored], dict[str, tuple[str, ...]]]:
-    """Return the hypotheses that together save most bits, at most two, and what cannot be told from each."""
-    plain = _plain_bits(case)
-    scored = [s for s in _scored(case, plain) if s.saved > 0]
-    best: tuple[float, list[Scored], dict[str, tuple[str, ...]]] = (0.0, [], {})
-    for first in _leaders(scored):
-        chosen, rivals = [first], {first.hypothesis: _alike(first, scored)}
-        total, left = first.saved, ~first.hit
-        second, both = (
-            _second(case, first, left, {side: bits[left] for side, bits in plain.items()})
-            if left.sum() >= FEWEST
-            else (None, False)
-        )
-        if second is not None:
-            total += second[0].saved
-            if both:  # the same rows show one after the other
-                chosen[0] = replace(first, hit=first.hit | second[0].hit)
-            chosen.append(second[0])
-            rivals[second[0].hypothesis] = second[1]
-        if total > best[0]:
-            best = total, chosen, rivals
-    _, chosen, rivals = best
-    chosen = _one_cache(chosen, scored)
-    kept = [s for s in chosen if not s.fit.weak or _enough(s, chosen)]
-    left = ~np.any([s.hit for s in kept], axis=0) if kept else np.ones(len(case.rows), dtype=bool)
-    return kept + _left_over(case, left), rivals
-
-
-def _plain_bits(case: Case) -> dict[Side, Floats]:
-    return {view.side: plain_bits(view.target, np.concatenate((view.equal, view.source))) for view in case.views()}
-
-
-def _one_cache(chosen: list[Scored], scored: list[Scored]) -> list[Scored]:
-    """Return a cache alone where it explains what a constant lag and another do: its commonest age is no lag."""
-    if len(chosen) < 2 or "constant-lag" not in {s.hypothesis for s in chosen}:
-        return chosen
-    union = float(np.any([s.hit for s in chosen], axis=0).mean())
-    alone = [s for s in scored if s.hypothesis == "cache" and s.coverage >= ALIKE * union]
-    return alone[:1] or chosen
-
-
-def _leaders(scored: list[Scored]) -> list[Scored]:
-    """Return the hypotheses worth starting from: the best fit of each of the three best, or the best if it is all."""
-    if scored and scored[0].coverage > ALIKE and not np.any(scored[0].fit.each):
-        return scored[:1]
-    found: dict[str, Scored] = {}
-    for one in scored:
-        found.setdefault(one.hypothesis, one)
-    return list(found.values())[:3]
-
-
-def _second(
-    case: Case, first: Scored, left: NDArray[np.bool_], plain: Mapping[Side, Floats]
-) -> tuple[tuple[Scored, tuple[str, ...]] | None, bool]:
-    """Return the best hypothesis for what the first leaves, with its rivals; whether it acts on top of the first."""
-    best: tuple[Scored, tuple[str, ...]] | None = None
-    on_top = False
-    for part, both in ((case.only(left), False), (after(case, first).only(left), True)):
-        scored = [
-            s for s in _scored(part, plain)
-            if s.coverage >= 0.2 and s.hit.sum() >= 0.04 * len(case.rows) and s.hypothesis != first.hypothesis
-            and (not both or (s.fit.side == first.fit.side and _on_top(s)))
-        ]  # fmt: skip
-        if scored and scored[0].saved > (0 if best is None else 1.05 * best[0].saved + 10):
-            hit = np.zeros(len(left), dtype=bool)
-            hit[np.flatnonzero(left)] = scored[0].hit
-            best, on_top = (replace(scored[0], hit=hit), _alike(scored[0], scored)), both
-    return best, on_top
-
-
-def _on_top(second: Scored) -> bool:
-    """Return whether a rule on top of another is to be believed: most of the rest, and no mere loss of digits."""
-    return second.coverage >= 0.5 and not second.fit.weak and second.hypothesis not in ("precision", "default-for-null")
-
-
-def after(case: Case, first: Scored) -> Case:
-    """Return the case as it looks once ``first`` has been done to the side that is taken as the truth."""
-    fit, rows = first.fit, case.rows
-    source = (case.offline if fit.side == "online" else case.online).copy()
-    line = case.timeline
-    if fit.apply is not None:
-        with np.errstate(all="ignore"):
-            source[rows] = fit.apply(source[rows])
-            line = None if line is None else replace(line, value=fit.apply(line.value))
-    else:
-        made = fit.predicted[0]
-        source[rows] = np.where(missing(made), source[rows], made)
-    changed = replace(case, offline=source) if fit.side == "online" else replace(case, online=source)
-    return replace(changed, timeline=line)
-
-
-def _scored(case: Case, plain: Mapping[Side, Floats] | None = None) -> list[Scored]:
-    """Return every fit that beats chance, the one that saves most bits first; ``plain``: bits without any, per side."""
-    plain = plain or _plain_bits(case)
-    found = []
-    for id, known in hypotheses().items():
-        if known.last or case.kind not in known.kinds:
-            continue
-        for fit in known.propose(case):
-            scored = score(case, id, fit, plain[fit.side])
-            if scored is not None:
-                found.append(scored)
-    return sorted(found, key=lambda s: -s.saved)
-
-
-def _enough(one: Scored, chosen: list[Scored]) -> bool:
-    """Return whether a weak hypothesis explains most of what the others leave."""
-    others = [s.hit for s in chosen if s is not one]
-    left = ~np.any(others, axis=0) if others else np.ones(len(one.hit), dtype=bool)
-    return bool(left.any()) and float(one.hit[left].mean()) >= WEAK
-
-
-def _alike(best: Scored, scored: list[Scored]) -> tuple[str, ...]:
-    """Return other hypotheses that hold for the same pairs and save nearly as much."""
-    names = []
-    for other in scored[1:]:
-        if other.hypothesis == best.hypothesis or other.hypothesis in names or other.fit.weak:
-            continue
-        both = (other.hit & best.hit).sum() / max(1, (other.hit | best.hit).sum())
-        if both >= ALIKE and other.saved >= 0.9 * best.saved:
-            names.append(other.hypothesis)
-    return tuple(names)
-
-
-def _left_over(case: Case, left: NDArray[np.bool_]) -> list[Scored]:
-    """Return what speaks of the rest, if the rest is a large part."""
-    part = case.only(left)
-    if left.mean() < 0.3 or case.share * left.mean() < PRACTICAL_TIMING:
-        return []
-    for id, known in hypotheses().items():
-        if known.last:
-            for fit in known.propose(part):
-                hit = left.copy()
-                hit[left] = ~missing(fit.predicted[0])
-                return [Scored(id, fit, hit, float(hit[left].mean()), 0.0, -fit.bits)]
-    return []
 
 
 def _told(
@@ -227,7 +85,7 @@ def _told(
     known = hypotheses()
     explanations, notes, asks = [], list(plain.notes), []
     left = np.ones(len(case.rows), dtype=bool)
-    for one in chosen:
+    for one in sorted(chosen, key=lambda s: (known[s.hypothesis].last, not s.underneath, -s.saved)):
         covered = float(one.hit.mean())
         left &= ~one.hit
         if known[one.hypothesis].timing and covered * real < PRACTICAL_TIMING:
@@ -245,7 +103,6 @@ def _told(
     if left.mean() > 0.2 or any(e.hypothesis == "other-source" for e in explanations):
         asks += [HISTORY] if case.timeline is None else []
         asks += [EVENTS] if case.numeric and not has_events else []
-    explanations.sort(key=lambda e: (e.hypothesis == "other-source", -e.bits))
     return replace(
         plain, explanations=tuple(explanations), would_separate=tuple(dict.fromkeys(asks)), notes=tuple(notes)
     )
@@ -275,7 +132,7 @@ def _without_noise(pairs: Pairs, rows: NDArray[np.int64], tolerance: Tolerance) 
         replace(pairs, entity=None, time=None, others_offline={}, others_online={}), part, np.array([], dtype=np.int64),
         1.0, tolerance, None, {},
     )  # fmt: skip
-    scored = [s for s in _scored(case) if s.hypothesis in ("precision", "rounding", "truncation")]
+    scored = [s for s in scored_fits(case) if s.hypothesis in ("precision", "rounding", "truncation")]
     if scored and scored[0].coverage >= 0.5:
         return rows, 0
     return rows[~tiny], int(tiny.sum())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sickbay.stats.skew.case import Case, View
+from sickbay.stats.skew.pairs import differ
 from sickbay.stats.skew.timeline import Timeline
 from sickbay.stats.table import Array, Floats
 
@@ -61,6 +63,43 @@ class Lags:
 def usable(case: Case) -> bool:
     """Return whether there is a history, and entities and times to look it up with."""
     return case.timeline is not None and case.entity is not None and case.time is not None and len(case.rows) > 0
+
+
+def changes(case: Case, at: Callable[[NDArray[np.int64], Floats], Array]) -> NDArray[np.bool_] | None:
+    """Return which equal pairs a rule of time would have changed; only for truth values, which differ in one way.
+
+    ``at``: the value that the rule gives for entities and times.
+    """
+    if case.kind != "boolean" or case.timeline is None or case.entity is None or case.time is None:
+        return None
+    entity, time = case.entity[case.equal], case.time[case.equal]
+    return _differ(at(entity, time), case.timeline.at(entity, time), case)
+
+
+def shifted(line: Timeline, entity: NDArray[np.int64], time: Floats, *, by: float) -> Array:
+    """Return the values of so many seconds later, earlier for a negative number."""
+    return line.at(entity, time + by)
+
+
+def frozen(line: Timeline, entity: NDArray[np.int64], time: Floats, *, since: float) -> Array:
+    """Return the values as they were when updates stopped."""
+    return line.at(entity, np.minimum(time, since))
+
+
+TRUTHFUL = 0.3
+"""Share of the mismatching pairs whose other side the history has to hold, before it is asked about this side."""
+
+
+def looks(case: Case, look: Callable[[Case, View], Lags]) -> Iterator[tuple[View, Lags]]:
+    """Yield each side whose counterpart is what the history says, with the other moments that its values may be of.
+
+    ``look``: ``back`` or ``ahead``. Nothing without a history, entities and times.
+    """
+    if not usable(case):
+        return
+    for view in case.views():
+        if truthful(case, view) >= TRUTHFUL:
+            yield view, look(case, view)
 
 
 def truthful(case: Case, view: View) -> float:
@@ -169,7 +208,7 @@ def changed(case: Case, line: Timeline) -> tuple[Floats, NDArray[np.bool_], Floa
     place = line.position(case.entity[rows], case.time[rows])
     before = line.step(place, -1)
     now, then = line.take(place), line.take(before)
-    moved = (place >= 0) & np.asarray(case.hits(now, now, now)) & ~np.asarray(_same(now, then, case))
+    moved = (place >= 0) & np.asarray(case.hits(now, now, now)) & _differ(now, then, case)
     age = case.time[rows] - line.when(place)
     share = min(max(case.share, 1e-6), 1 - 1e-6)
     each = np.where(wrong, share / max(1, len(case.rows)), (1 - share) / max(1, len(case.equal)))
@@ -177,10 +216,8 @@ def changed(case: Case, line: Timeline) -> tuple[Floats, NDArray[np.bool_], Floa
     return age[moved], wrong[moved], weight[moved]
 
 
-def _same(first: object, second: object, case: Case) -> NDArray[np.bool_]:
-    from sickbay.stats.skew.pairs import differ
-
-    return ~differ(first, second, case.tolerance)  # type: ignore[arg-type]
+def _differ(first: Array, second: Array, case: Case) -> NDArray[np.bool_]:
+    return differ(first, second, case.tolerance)
 
 
 def shape_bits(age: Floats, wrong: NDArray[np.bool_], weight: Floats, chance: Floats) -> float:

@@ -139,4 +139,4 @@ def _unmet(sides: Sides) -> str:
     empty = [name for name, rows in (("offline", sides.offline_rows), ("online", sides.online_rows)) if not rows]
     if empty:
         return f"the {' and the '.join(empty)} side has no rows"
-    return "" if sides.matched else "no row of one side meets a row of the other: look at the keys and their types"
+    return "" if sides.matched else "no row of one side meets a row of the other: look at the keys, types and zones"

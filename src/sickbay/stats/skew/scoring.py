@@ -19,6 +19,9 @@ from sickbay.stats.table import Array, Floats
 
 SIGNIFICANT = 14.0
 """Bits by which a fit has to beat chance, parameters paid for: about one false claim in 16,000 hypotheses."""
+MOST = 0.8
+"""Share of the mismatches from which a rule is asked why the other pairs are equal; before, they differ for reasons."""
+RARE = 0.1
 WIDEST = 32.0
 FEWEST = 4
 DRAWN = 2_000
@@ -26,7 +29,10 @@ DRAWN = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A fit with the pairs it holds for, its share, chance's share, and the bits it saves."""
+    """A fit with the pairs it holds for, its share, chance's share, and the bits it saves.
+
+    ``underneath``: another rule acts on what this one makes, so it is told first.
+    """
 
     hypothesis: str
     fit: Fit
@@ -34,6 +40,7 @@ class Scored:
     coverage: float
     chance: float
     saved: float
+    underneath: bool = False
 
 
 def plain_bits(values: Array, usual: Array) -> Floats:
@@ -57,21 +64,52 @@ def plain_bits(values: Array, usual: Array) -> Floats:
     return np.asarray(np.where(often > 1, np.minimum(repeated, single), single))
 
 
-def score(case: Case, id: str, fit: Fit, plain: Floats) -> Scored | None:
-    """Return what a fit is worth on the case's mismatches, or None when it holds for hardly any or by chance."""
+def score(case: Case, id: str, fit: Fit, plain: Floats, *, spared: bool = True) -> Scored | None:
+    """Return what a fit is worth on the case's mismatches, or None when it holds for hardly any or by chance.
+
+    ``spared``: whether it gets credit for the equal pairs that it would leave as they are.
+    """
     view = case.view(fit.side)
     hit = _any(case, fit, view.target, view.source)
     n, held = len(hit), int(hit.sum())
     if held < FEWEST or held < 0.03 * n:
         return None
     coverage = held / n
-    chance = _chance(case, fit, view, plain[hit].mean())
+    spared_bits = _spared_bits(case, fit, view, coverage) if spared else 0.0
+    if fit.changes is not None:  # two values differ in one way: which pairs differ is all that there is to explain
+        saved = spared_bits - fit.bits
+        return Scored(id, fit, hit, coverage, 1.0, saved) if saved >= SIGNIFICANT else None
+    by_values = fit.by_values or (coverage > 0.9 and spared_bits > 2 * SIGNIFICANT)
+    chance = _chance(case, fit, view, plain[hit].mean(), by_values=by_values, rare=coverage < RARE)
     each = np.broadcast_to(np.asarray(fit.each, dtype=np.float64), (n,))
     beyond = n * _divergence(min(coverage, 1 - 0.5 / n), chance) if coverage > chance else 0.0
     if beyond - fit.bits < SIGNIFICANT or (coverage - chance) / (1 - chance + 1e-12) < 0.03:
         return None
     saved = float(np.sum(np.maximum(plain - each, 0.1)[hit])) - n * _entropy(coverage) - fit.bits + fit.mask_bits
+    saved += spared_bits
     return Scored(id, fit, hit, coverage, chance, saved)
+
+
+def _spared_bits(case: Case, fit: Fit, view: View, coverage: float) -> float:
+    """Return bits saved in saying which of all pairs differ, as the rule changes no others than some of them.
+
+    Prices cut to whole numbers leave whole prices as they are; an offset would have changed these as well.
+    """
+    if len(view.equal) < 50 or coverage < MOST:
+        return 0.0
+    if fit.changes is not None:
+        changed = int(fit.changes.sum())
+    elif fit.apply is not None:
+        with np.errstate(all="ignore"):
+            changed = int(differ(fit.apply(view.equal), view.equal, case.tolerance).sum())
+    else:
+        return 0.0
+    share = min(case.share, 1.0)
+    wrong = share * coverage
+    reach = share + (1 - share) * (changed + 1) / (len(view.equal) + 2)
+    if not 0 < wrong < reach:
+        return 0.0
+    return len(view.target) * coverage * (_entropy(wrong) - reach * _entropy(wrong / reach)) / wrong
 
 
 def _any(case: Case, fit: Fit, target: Array, source: Array) -> Mask:
@@ -81,15 +119,20 @@ def _any(case: Case, fit: Fit, target: Array, source: Array) -> Mask:
     return hit
 
 
-def _chance(case: Case, fit: Fit, view: View, plain: float) -> float:
-    """Return the share of pairs that fit when the altered values are other pairs'."""
+def _chance(case: Case, fit: Fit, view: View, plain: float, *, by_values: bool, rare: bool) -> float:
+    """Return the share of pairs that fit when the altered values are other pairs'.
+
+    ``by_values``: not also when their differences are; all differences may be alike, and the equal pairs tell then.
+    ``rare``: the fit holds for few pairs; then values put together are of the altered side's own grain.
+    """
     rng = np.random.default_rng(11)
     n = len(view.target)
     rounds = max(1, min(8, DRAWN // n))
     shares = [2.0**-plain]
     numbers = view.target.dtype.kind == "f"
+    grid = decimals_of(view.target) if numbers and rare else 0.0
     pool = _pool(case, view)
-    for made in ("values", "differences") if numbers and not fit.by_values else ("values",):
+    for made in ("values", "differences") if numbers and not by_values else ("values",):
         hit = tried = 0
         for _ in range(rounds):
             if made == "values":
@@ -97,6 +140,8 @@ def _chance(case: Case, fit: Fit, view: View, plain: float) -> float:
             else:
                 # turned round, not shuffled: no pair keeps its own difference
                 other = view.source + np.roll(view.target - view.source, int(rng.integers(1, max(2, n))))
+                if grid:
+                    other = np.rint(other / grid) * grid
             apart = differ(view.source, other, case.tolerance)
             hit += int((_any(case, fit, other, view.source) & apart).sum())
             tried += int(apart.sum())

@@ -77,9 +77,19 @@ def line(view: View, both: np.ndarray[tuple[int], np.dtype[np.int64]], case: Cas
             best, chosen = int(inside.sum()), inside
     if chosen is None or best < max(6, len(part) // 25) or len(np.unique(x[chosen])) < 4:
         return None
-    slope, intercept = np.polyfit(x[chosen], y[chosen], 1)
+    slope, intercept = _least_squares(x[chosen], y[chosen])
+    if not np.isfinite([slope, intercept]).all():
+        return None
     for digits in (3, 5, 7):
         rough = float(f"{slope:.{digits}g}"), float(f"{intercept:.{digits}g}")
         if case.hits(x * rough[0] + rough[1], y, x).sum() >= best:
             return rough
     return float(slope), float(intercept)
+
+
+def _least_squares(x: Floats, y: Floats) -> tuple[float, float]:
+    """Return slope and intercept through points around their means: values may be of any size."""
+    middle, height = float(x.mean()), float(y.mean())
+    with np.errstate(all="ignore"):
+        slope = float(np.sum((x - middle) * (y - height)) / np.sum((x - middle) ** 2))
+    return slope, height - slope * middle

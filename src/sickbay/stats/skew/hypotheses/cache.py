@@ -23,12 +23,7 @@ from sickbay.stats.table import Array
 )
 def propose(case: Case) -> Iterator[Fit]:
     """Propose the shortest time to live that nearly all altered values are younger than."""
-    if not lags.usable(case):
-        return
-    for view in case.views():
-        if lags.truthful(case, view) < 0.3:
-            continue
-        seen = lags.back(case, view)
+    for view, seen in lags.looks(case, lags.back):
         low, _ = seen.bounds()
         known = low[np.isfinite(low)]
         if len(known) < max(8, len(case.rows) // 25):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -21,12 +22,7 @@ from sickbay.stats.skew.registered import hypothesis
 )
 def propose(case: Case) -> Iterator[Fit]:
     """Propose the lag at which most altered values were current, and round lags."""
-    if not lags.usable(case):
-        return
-    for view in case.views():
-        if lags.truthful(case, view) < 0.3:
-            continue
-        seen = lags.back(case, view)
+    for view, seen in lags.looks(case, lags.back):
         low, high = seen.bounds()
         start, end, count = lags.stab(low, high)
         if count < max(4, len(case.rows) // 25):
@@ -40,6 +36,8 @@ def propose(case: Case) -> Iterator[Fit]:
         if not np.isfinite(end):
             says = f"the {view.side} value is the one of at least {span(start)} before"
         parameters = {"lag_seconds": lag, "between_seconds": [start, end if np.isfinite(end) else None]}
+        moved = lags.changes(case, partial(lags.shifted, seen.timeline, by=-lag))
         yield Fit(
-            view.side, parameters, [made], 14.0, mask_bits=shape, says_missing=bool(np.mean(fitted) > 0.2), says=says
-        )
+            view.side, parameters, [made], 14.0, mask_bits=shape, says_missing=bool(np.mean(fitted) > 0.2), says=says,
+            changes=moved,
+        )  # fmt: skip

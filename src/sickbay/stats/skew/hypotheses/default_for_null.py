@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import numpy as np
 
-from sickbay.stats.skew.case import Case, Fit, View, modes, shorten
+from sickbay.stats.skew.case import Case, Fit, View, modes, separated, shorten
 from sickbay.stats.skew.pairs import missing
 from sickbay.stats.skew.registered import hypothesis
 from sickbay.stats.table import Array
@@ -25,7 +26,7 @@ def propose(case: Case) -> Iterator[Fit]:
             for default, share in _commonest(view, empty):
                 if share >= 0.3:
                     made = _filled(view, empty, default)
-                    says = f"{_said(default)} stands where the {_other(view)} side has no value"
+                    says = f"{_said(case, default)} stands where the {_other(view)} side has no value"
                     parameters = {"default": default, "instead_of": "null"}
                     yield Fit(view.side, parameters, [made], 16.0, by_values=True, says=says)
         there = view.both
@@ -36,14 +37,19 @@ def propose(case: Case) -> Iterator[Fit]:
             values = view.source[held]
             if share < 0.03 or len(set(values.tolist())) < 4 or _bound(case, view, default, values):
                 continue
+            if case.numeric and separated(values, view.source[there & ~held]):
+                continue
             made = _filled(view, there, default)
-            says = f"{_said(default)} stands instead of the {_other(view)} side's values"
+            says = f"{_said(case, default)} stands instead of the {_other(view)} side's values"
             if (empty & _same(view.target, default)).sum() >= 3:
                 everywhere = _filled(view, ~missing(view.target), default)
                 both = {"default": default, "instead_of": "null and values"}
                 yield Fit(view.side, both, [everywhere], 24.0, weak=case.kind != "number", by_values=True, says=says)
             parameters = {"default": default, "instead_of": "values"}
-            yield Fit(view.side, parameters, [made], 24.0, weak=case.kind != "number", by_values=True, says=says)
+            yield Fit(
+                view.side, parameters, [made], 24.0, weak=case.kind != "number", by_values=True,
+                regardless=case.numeric, says=says,
+            )  # fmt: skip
 
 
 def _commonest(view: View, where: Array) -> list[tuple[object, float]]:
@@ -88,5 +94,7 @@ def _other(view: View) -> str:
     return "offline" if view.side == "online" else "online"
 
 
-def _said(default: object) -> str:
+def _said(case: Case, default: object) -> str:
+    if case.kind == "time" and isinstance(default, float) and abs(default) < 2e11:
+        return datetime.fromtimestamp(default, UTC).isoformat().replace("+00:00", "Z")
     return f"{default:g}" if isinstance(default, float) else repr(default)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -21,12 +22,7 @@ from sickbay.stats.skew.registered import hypothesis
 )
 def propose(case: Case) -> Iterator[Fit]:
     """Propose a fixed time ahead, the next value, the latest one, and the one at the end of the hour or day."""
-    if not lags.usable(case):
-        return
-    for view in case.views():
-        if lags.truthful(case, view) < 0.3:
-            continue
-        seen = lags.ahead(case, view)
+    for view, seen in lags.looks(case, lags.ahead):
         low, high = seen.bounds()
         line, side = seen.timeline, view.side
         newest = line.take(line.last(seen.entity))
@@ -46,4 +42,5 @@ def propose(case: Case) -> Iterator[Fit]:
             made = line.at(seen.entity, seen.time + lead)
             says = f"the {side} value is the one of {span(lead)} later"
             parameters = {"ahead_seconds": lead, "between_seconds": [start, stop if np.isfinite(stop) else None]}
-            yield Fit(side, parameters, [made], 14.0, says=says)
+            moved = lags.changes(case, partial(lags.shifted, line, by=lead))
+            yield Fit(side, parameters, [made], 14.0, says=says, changes=moved)

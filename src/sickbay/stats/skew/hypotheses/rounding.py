@@ -34,11 +34,11 @@ def propose(case: Case) -> Iterator[Fit]:
             rule = partial(nearest, step=10.0**-digits)
             yield Fit(view.side, {"digits": digits}, made, 4.0, says=f"rounded to {_digits(digits)}", apply=rule)
         for step in STEPS:
-            if not loses(view, case.hits(nearest(view.source, step), view.target, view.source), step):
+            rule = partial(nearest, step=step)
+            if not loses(view, case.hits(rule(view.source), view.target, view.source), step):
                 continue
-            yield Fit(
-                view.side, {"step": step}, [nearest(view.source, step)], 9.0, says=f"rounded to steps of {step:g}"
-            )
+            says = f"rounded to steps of {step:g}"
+            yield Fit(view.side, {"step": step}, [rule(view.source)], 9.0, says=says, apply=rule)
         for count in SIGNIFICANT:
             rule = partial(significant, count=count)
             says = f"rounded to {count} significant digits"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 
@@ -21,12 +22,7 @@ from sickbay.stats.skew.registered import hypothesis
 )
 def propose(case: Case) -> Iterator[Fit]:
     """Propose the moment at which most altered values were current."""
-    if not lags.usable(case):
-        return
-    for view in case.views():
-        if lags.truthful(case, view) < 0.3:
-            continue
-        seen = lags.back(case, view)
+    for view, seen in lags.looks(case, lags.back):
         low, high = seen.bounds()
         # a lag in (low, high] means a moment in [time − high, time − low)
         start, end, count = lags.stab(seen.time - np.minimum(high, 1e15), seen.time - low)
@@ -36,7 +32,11 @@ def propose(case: Case) -> Iterator[Fit]:
         made = seen.timeline.at(seen.entity, np.minimum(seen.time, since))
         says = f"the {view.side} side has not been updated since {_iso(since)}"
         parameters = {"since": _iso(since), "between": [_iso(start), _iso(end)]}
-        yield Fit(view.side, parameters, [made], 18.0, mask_bits=_mask(case, since), says_missing=True, says=says)
+        moved = lags.changes(case, partial(lags.frozen, seen.timeline, since=since))
+        yield Fit(
+            view.side, parameters, [made], 18.0, mask_bits=_mask(case, since), says_missing=True, says=says,
+            changes=moved,
+        )  # fmt: skip
 
 
 def _mask(case: Case, since: float) -> float:

@@ -31,7 +31,8 @@ def propose(case: Case) -> Iterator[Fit]:
                 np.mean(hits(view.source, view.others_here[column], made, case.tolerance)) > 0.3
             )
             says = f"the {view.side} value is the other side's {column}" + (" (the two are swapped)" if mutual else "")
-            yield Fit(view.side, {"column": column, "mutual": mutual}, [made], 10.0, weak=True, says=says)
+            parameters = {"column": column, "mutual": mutual}
+            yield Fit(view.side, parameters, [made], 10.0, weak=True, by_column=not mutual, says=says)
 
 
 def candidates(case: Case, view: View) -> list[str]:

@@ -7,7 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from sickbay.stats.skew.case import Case, Fit, View, modes
+from sickbay.stats.skew import lags
+from sickbay.stats.skew.case import Case, Fit, View, decimals_of, modes
+from sickbay.stats.skew.hypotheses.rounding import nearest
 from sickbay.stats.skew.registered import hypothesis
 
 UNITS = sorted({
@@ -38,6 +40,7 @@ def propose(case: Case) -> Iterator[Fit]:
         rule = partial(np.multiply, factor)
         yield Fit("online", {"factor": factor}, [view.source * factor], bits, says=says, apply=rule)
     yield from _rounded(case)
+    yield from _to_the_grid(case)
 
 
 def snapped(factor: float) -> tuple[float, float]:
@@ -68,6 +71,42 @@ def _rounded(case: Case) -> Iterator[Fit]:
             says = f"the online value is {parameter:g} times the offline value, in whole numbers"
             made = [np.rint(scaled), np.trunc(scaled + 1e-9)]
             yield Fit(view.side, {"factor": parameter, "rounded": True}, made, 9.0, 1.0, says=says)
+
+
+def _to_the_grid(case: Case) -> Iterator[Fit]:
+    """Propose the factor that most pairs allow for, once the result is rounded to the digits that the side has.
+
+    19.99 with 19 % on top is 23.79: each pair leaves an interval of factors, and the true one lies in all of them.
+    """
+    for view in case.views():
+        grid = decimals_of(view.target)
+        large = view.both & (np.abs(view.source) > 10 * grid)
+        if not grid or large.sum() < 20 or len(np.unique(view.target[large])) < 5:
+            continue
+        with np.errstate(all="ignore"):
+            ends = np.array([view.target[large] - 0.5 * grid, view.target[large] + 0.5 * grid]) / view.source[large]
+        slack = 1e-9 * np.abs(ends).max(axis=0)
+        low, high, count = lags.stab(ends.min(axis=0) - slack, ends.max(axis=0) + slack)
+        if count < 0.3 * len(view.target) or low <= 1 <= high or low <= -1 <= high:
+            continue
+        factor, bits = _roundest(low, high)
+        made = [nearest(view.source * factor, grid), nearest(view.source * factor, grid, up=True)]
+        parameter = factor if view.side == "online" else 1 / factor
+        says = f"the online value is {parameter:g} times the offline value, rounded"
+        each = np.where(made[0] == made[1], 0.0, 1.0)  # which way a tie went
+        yield Fit(view.side, {"factor": parameter, "rounded": True}, made, bits + 4.0, each, says=says)
+
+
+def _roundest(low: float, high: float) -> tuple[float, float]:
+    """Return the number of fewest digits in an interval, and the bits that it takes to name it."""
+    for known in UNITS:
+        if low <= known <= high:
+            return known, 7.0
+    for digits in range(1, 9):
+        short = float(f"{(low + high) / 2:.{digits}g}")
+        if low <= short <= high:
+            return short, 8.0 + 3.3 * digits
+    return (low + high) / 2, 36.0
 
 
 def _whole(view: View) -> bool:
