@@ -94,7 +94,8 @@ def account(process: Process) -> Iterable[Finding]:
     if "contended" in now:
         yield measured(
             CONTENDED, latency.share(now["contended"] - usual.get("contended", 0.0), 0.5, steep=4.0),
-            statistic=now["contended"], says=f"Its threads together waited {now['contended']:.2f} s of each second for a processor.",
+            statistic=now["contended"],
+            says=f"Its threads together waited {now['contended']:.2f} s of each second for a processor.",
         )  # fmt: skip
     else:
         yield unknown(CONTENDED, "no data: this host does not say how long threads wait for a processor")
