@@ -94,6 +94,19 @@ def test_whole_numbers_are_shown_as_whole_numbers(capsys, tmp_path, monkeypatch)
     assert "65.0" not in page
 
 
+def test_large_identifiers_are_compared_to_the_last_digit():
+    count = np.arange(ROWS)
+    offline = pd.DataFrame({"user_id": count, "account": 10**12 + 7 * count, "session": 2**60 + 3 * count})
+    online = offline.assign(
+        account=offline.account + 100 * (count % 4 == 0), session=offline.session + (count % 4 == 0)
+    )
+    report = sickbay.skew(offline, online, keys="user_id")
+    assert {f.name: f.mismatch_share for f in report.features} == {"account": 0.25, "session": 0.25}
+    first = report["account"].explanations[0]
+    assert (first.hypothesis, first.parameters["intercept"]) == ("affine", 100)
+    assert "beyond" in report["session"].explained.notes[0]
+
+
 def test_the_terminal_names_the_rule(capsys):
     _, out, _ = run(capsys, *SIDES)
     assert "1 of 4 features differ" in out

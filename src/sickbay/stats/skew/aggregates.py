@@ -76,15 +76,16 @@ def same(made: Floats, truth: Array, case: Case) -> NDArray[np.bool_]:
 def span(seconds: float) -> str:
     """Return a length of time as a short word.
 
-    >>> span(604800.0), span(5400.0)
-    ('7d', '90m')
+    >>> span(604800.0), span(5400.0), span(11811.0)
+    ('7d', '90m', '3.28h')
     """
     if seconds == float("inf"):
         return "any time"
     for size, letter in ((DAY, "d"), (HOUR, "h"), (MINUTE, "m")):
         if seconds >= size and abs(seconds / size - round(seconds / size)) < 1e-9:
             return f"{round(seconds / size)}{letter}"
-    return f"{seconds:.3g}s"
+    size, letter = next((pair for pair in ((DAY, "d"), (HOUR, "h"), (MINUTE, "m")) if seconds >= 2 * pair[0]), (1, "s"))
+    return f"{seconds / size:.3g}{letter}"
 
 
 def _below(events: Timeline, entity: NDArray[np.int64], time: Floats, *, inclusive: bool) -> NDArray[np.int64]:

@@ -89,6 +89,8 @@ def value(feature: Feature, side: int) -> exp.Expression:
             return _truth(column, exp.Literal.number("1.0"), exp.Literal.number("0.0"))
         if kind == "text":
             return exp.TryCast(this=column, to=exp.DataType.build("double"))
+        if feature.kinds == ("whole", "whole") and feature.types[0] == feature.types[1]:
+            return column  # a float would make large identifiers alike
         return (
             column if feature.types[side].lower() in ("double", "float8", "double precision") else bins.number(column)
         )
@@ -127,7 +129,7 @@ def mismatch(feature: Feature, first: exp.Expression, second: exp.Expression, to
             case = case.when(near, exp.convert(0), copy=False)
         gone, lost = (exp.Paren(this=exp.Or(this=_null(v), expression=_not_a_number(v))) for v in nothing)
     elif feature.kind == "number" and (tolerance.absolute >= 1 or tolerance.relative > 1e-9):
-        apart = exp.Abs(this=exp.Sub(this=first.copy(), expression=second.copy()))
+        apart = exp.Abs(this=exp.Sub(this=bins.number(first.copy()), expression=bins.number(second.copy())))
         width = exp.Mul(this=bins.real(tolerance.relative), expression=exp.Abs(this=first.copy()))
         allowed = exp.Add(this=bins.real(tolerance.absolute), expression=width)
         case = case.when(exp.LTE(this=apart, expression=allowed), exp.convert(0), copy=False)

@@ -75,7 +75,7 @@ def compare(
     """
     joined = joining.prepare(tables.types, keys, time, online_time, tables.dialect)
     chosen, unknown, notes = _features(tables, joined, features)
-    joining.columns_there(segments, tables.types["offline"], tables.types["offline"])
+    joining.columns_there(segments, tables.types["offline"], tables.types["offline"], "the segment")
     sides = joining.count(tables, joined)
     allowed = tolerances or {}
     sides, counted, quick = _counted(

@@ -53,7 +53,8 @@ def explain(
     share = mismatched / total
     plain = Explained(pairs.name, pairs.kind, total, mismatched, share, wilson(mismatched, total))
     if not wrong.any():
-        return plain
+        beyond = "the differing whole numbers are beyond 2⁵³, where no rule is looked for" if mismatched else ""
+        return replace(plain, notes=(beyond,)) if beyond else plain
     rows = np.flatnonzero(wrong)
     plain = replace(plain, examples=_examples(pairs, rows))
     rows, noise = _without_noise(pairs, rows, tolerance)
@@ -125,6 +126,7 @@ def _without_noise(pairs: Pairs, rows: NDArray[np.int64], tolerance: Tolerance) 
     with np.errstate(invalid="ignore"):
         size = np.abs(a - b)
         tiny = size <= np.maximum(NOISE * np.maximum(np.abs(a), np.abs(b)), NOISE_OF_SPREAD * spread)
+        tiny &= (a != np.floor(a)) | (b != np.floor(b))  # identifiers are large, and their differences no noise
     if not tiny.any():
         return rows, 0
     part = rows[tiny]

@@ -106,11 +106,13 @@ def prepare(
     return Keys(tuple(kinds), kinds, time, online_time, how, dialect == "duckdb", tuple(notes))
 
 
-def columns_there(wanted: Sequence[str], offline: Mapping[str, str], online: Mapping[str, str]) -> list[str]:
+def columns_there(
+    wanted: Sequence[str], offline: Mapping[str, str], online: Mapping[str, str], what: str = "the feature"
+) -> list[str]:
     """Return these columns; TableError for one that a side lacks."""
     for name in wanted:
         for side, there in (("offline", offline), ("online", online)):
-            _there(name, there, side, "the feature")
+            _there(name, there, side, what)
     return list(dict.fromkeys(wanted))
 
 

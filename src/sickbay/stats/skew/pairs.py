@@ -29,6 +29,8 @@ class Tolerance:
 
 EXACT = Tolerance()
 """Float64 noise of the last digits is no difference; the rounding of a float32 (6e-8) is."""
+WHOLE = Tolerance(1e-6, 4e-16)
+"""Of whole numbers, such as identifiers: the last digit counts, and what a rule predicts is a float."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sickbay.stats.skew.columns import kind_of
 from sickbay.stats.skew.compare import MISMATCHES, Compared, Tables, compare
 from sickbay.stats.skew.counting import FeatureCounts
 from sickbay.stats.skew.explain import explain
 from sickbay.stats.skew.explanation import Explained, Explanation
 from sickbay.stats.skew.interval import wilson
 from sickbay.stats.skew.joining import Sides
-from sickbay.stats.skew.pairs import EXACT, Tolerance
+from sickbay.stats.skew.pairs import EXACT, WHOLE, Tolerance
 
 notebook_view: Callable[[SkewReport], str] | None = None
 """Set by the report room: how a report shows itself in a notebook."""
@@ -116,7 +117,8 @@ def examine(
     for counts in compared.features:
         if on_feature is not None:
             on_feature(counts.name)
-        found.append(_feature(counts, compared, (tolerances or {}).get(counts.name, tolerance)))
+        allowed = (tolerances or {}).get(counts.name, tolerance)
+        found.append(_feature(counts, compared, WHOLE if allowed == EXACT and _whole(counts) else allowed))
     return SkewReport(compared.sides, tuple(found), dict(says or {}), compared.notes)
 
 
@@ -132,6 +134,10 @@ def _feature(counts: FeatureCounts, compared: Compared, tolerance: Tolerance) ->
         pairs, history=compared.histories.get(counts.name), events=compared.events or None, tolerance=tolerance
     )
     return FeatureSkew(counts, explained, compared.segments.get(counts.name, {}))
+
+
+def _whole(counts: FeatureCounts) -> bool:
+    return {kind_of(engine_type) for engine_type in counts.types} == {"whole"}
 
 
 def _unmet(sides: Sides) -> str:
