@@ -154,3 +154,17 @@ def test_truth_values_of_some_hours_ago():
 def test_truth_values_turned_round_at_random_are_no_lag(seed):
     pairs, history = truths(lambda line, who, at, rng: 1 - line.at(who, at), share=0.1, seed=seed)
     assert explain(pairs, history=history).explanations == ()
+
+
+def test_a_factor_that_is_close_to_a_known_unit_is_found_as_it_is():
+    x = np.random.default_rng(4).lognormal(2, 1, N)
+    found = explain(sides(offline=x, altered=x * 0.621371))
+    assert found.leader is not None
+    assert (found.leader.hypothesis, found.leader.parameters["factor"]) == ("unit-scale", 0.621371)
+
+
+@pytest.mark.parametrize(("share", "claimed"), [(1.0, ["sign"]), (0.97, ["sign"]), (0.5, []), (0.05, [])])
+def test_a_truth_value_is_inverted_only_where_nearly_all_pairs_differ(share, claimed):
+    x = (np.random.default_rng(5).random(N) < 0.2).astype(float)
+    found = explain(sides("boolean", offline=x, altered=1 - x, share=share))
+    assert [one.hypothesis for one in found.explanations] == claimed

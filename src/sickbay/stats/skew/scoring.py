@@ -76,13 +76,16 @@ def score(case: Case, id: str, fit: Fit, plain: Floats, *, spared: bool = True) 
         return None
     coverage = held / n
     spared_bits = _spared_bits(case, fit, view, coverage) if spared else 0.0
+    if case.kind == "boolean" and fit.by_values:  # that nearly all pairs differ is all that there is to it
+        saved = fit.mask_bits - fit.bits
+        return Scored(id, fit, hit, coverage, 0.5, saved) if saved >= SIGNIFICANT else None
     if fit.changes is not None:  # two values differ in one way: which pairs differ is all that there is to explain
         saved = spared_bits - fit.bits
         return Scored(id, fit, hit, coverage, 1.0, saved) if saved >= SIGNIFICANT else None
     by_values = fit.by_values or (coverage > 0.9 and spared_bits > 2 * SIGNIFICANT)
     chance = _chance(case, fit, view, plain[hit].mean(), by_values=by_values, rare=coverage < RARE)
     each = np.broadcast_to(np.asarray(fit.each, dtype=np.float64), (n,))
-    beyond = n * _divergence(min(coverage, 1 - 0.5 / n), chance) if coverage > chance else 0.0
+    beyond = n * divergence(min(coverage, 1 - 0.5 / n), chance) if coverage > chance else 0.0
     if beyond - fit.bits < SIGNIFICANT or (coverage - chance) / (1 - chance + 1e-12) < 0.03:
         return None
     saved = float(np.sum(np.maximum(plain - each, 0.1)[hit])) - n * _entropy(coverage) - fit.bits + fit.mask_bits
@@ -155,7 +158,7 @@ def _pool(case: Case, view: View) -> Array:
     return np.concatenate((case.offline[case.equal], view.source))
 
 
-def _divergence(share: float, chance: float) -> float:
+def divergence(share: float, chance: float) -> float:
     """Return the Kullback–Leibler divergence of two shares in bits."""
     result = share * math.log2(share / chance)
     if share < 1 and chance < 1:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sickbay.stats.skew.case import Case, Fit
 from sickbay.stats.skew.registered import hypothesis
+from sickbay.stats.skew.scoring import divergence
 
 NEARLY_ALL = 0.9
 """Share of all pairs from which a truth value that differs is inverted: among two values, differing is all there is."""
@@ -24,7 +25,8 @@ def propose(case: Case) -> Iterator[Fit]:
         if case.share >= NEARLY_ALL:
             view = case.view("online")
             says = "the truth value is inverted"
-            yield Fit("online", {"form": "inverted"}, [1 - view.source], 2.0, by_values=True, says=says)
+            bits = len(case.rows) * divergence(min(case.share, 1 - 1e-6), 0.5)  # unrelated ones differ in half at most
+            yield Fit("online", {"form": "inverted"}, [1 - view.source], 2.0, mask_bits=bits, by_values=True, says=says)
         return
     for view in case.views():
         made = -view.source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -32,20 +32,20 @@ def propose(case: Case) -> Iterator[Fit]:
     with np.errstate(all="ignore"):
         ratio = np.where(view.source != 0, view.target / view.source, np.nan)
     for found in modes(ratio, fewest=max(4, len(ratio) // 50)):
-        factor, bits = snapped(found)
-        if abs(abs(factor) - 1) < 1e-9 or factor == 0:
-            continue
-        says = f"the online value is {factor:g} times the offline value"
-        # a value of zero stays zero, and few whole numbers have many ratios: the rest is left to the description length
-        rule = partial(np.multiply, factor)
-        yield Fit("online", {"factor": factor}, [view.source * factor], bits, says=says, apply=rule)
+        for factor, bits in {snapped(found), snapped(found, ())}:  # 0.621371 is close to a mile, and may be meant so
+            if abs(abs(factor) - 1) < 1e-9 or factor == 0:
+                continue
+            says = f"the online value is {factor:g} times the offline value"
+            # a value of zero stays zero, and few whole numbers have many ratios: the rest is left to the description
+            rule = partial(np.multiply, factor)
+            yield Fit("online", {"factor": factor}, [view.source * factor], bits, says=says, apply=rule)
     yield from _rounded(case)
     yield from _to_the_grid(case)
 
 
-def snapped(factor: float) -> tuple[float, float]:
+def snapped(factor: float, units: Sequence[float] = UNITS) -> tuple[float, float]:
     """Return the nearest known factor within one millionth, or one of few digits, with the bits it costs to name."""
-    for known in UNITS:
+    for known in units:
         if abs(factor / known - 1) < 1e-6:
             return known, 7.0
     for digits in (2, 3, 4, 6):
