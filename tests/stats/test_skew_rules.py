@@ -48,6 +48,12 @@ def test_a_column_that_is_nearly_a_copy_is_no_swapped_column(rule, copied):
         assert "swapped-column" in found.leader.rivals
 
 
+def test_a_copy_that_stayed_right_is_not_where_the_value_comes_from():
+    x = money()
+    pairs = sides(offline=x, altered=money(6), share=0.5, others={"copy": x})
+    assert "swapped-column" not in {e.hypothesis for e in explain(pairs).explanations}
+
+
 def test_of_near_copies_the_one_that_fits_clearly_better_than_any_rule_is_named():
     x = money()
     copy = np.where(np.random.default_rng(2).random(N) < 0.8, x * 1.19, money(3))

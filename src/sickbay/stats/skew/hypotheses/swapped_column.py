@@ -8,8 +8,11 @@ import numpy as np
 
 from sickbay.stats.skew.case import Case, Fit, View, hits
 from sickbay.stats.skew.hypotheses.window_length import sibling
+from sickbay.stats.skew.pairs import differ
 from sickbay.stats.skew.registered import hypothesis
 
+FEWEST_EQUAL, COPIES = 20, 0.9
+"""Equal pairs of which this share holds the same in both columns: the one is a copy of the other."""
 GLANCE = 200
 """Pairs that every other column is looked at on first."""
 
@@ -30,9 +33,23 @@ def propose(case: Case) -> Iterator[Fit]:
             mutual = column in view.others_here and bool(
                 np.mean(hits(view.source, view.others_here[column], made, case.tolerance)) > 0.3
             )
+            if not mutual and _copy(case, column):
+                continue
             says = f"the {view.side} value is the other side's {column}" + (" (the two are swapped)" if mutual else "")
             parameters = {"column": column, "mutual": mutual}
             yield Fit(view.side, parameters, [made], 10.0, weak=True, by_column=not mutual, says=says)
+
+
+def _copy(case: Case, column: str) -> bool:
+    """Return whether the columns hold the same where nothing differs: then finding it here tells of no exchange."""
+    if len(case.equal) < FEWEST_EQUAL:
+        return False
+    for mine, others in ((case.offline, case.others_offline), (case.online, case.others_online)):
+        if column in others:
+            same = ~differ(mine[case.equal], others[column][case.equal], case.tolerance)
+            if float(np.mean(same)) >= COPIES:
+                return True
+    return False
 
 
 def candidates(case: Case, view: View) -> list[str]:
