@@ -78,10 +78,15 @@ def _spark() -> str:
     return _package("pyspark", "0.5 GB")() or ("" if java() else "there is no Java")
 
 
-def _kernel() -> str:
-    from tests.services.uml import hindrance
+def _debian(name: str, package: str) -> Callable[[], str]:
+    """Return a hindrance: a program of one of Debian's packages cannot be had."""
 
-    return hindrance()
+    def missing() -> str:
+        from tests.services.debian import hindrance
+
+        return hindrance(name, package)
+
+    return missing
 
 
 SERVICES = (
@@ -107,7 +112,13 @@ SERVICES = (
         live=True,
     ),
     Ring("pods", "model servers within memory limits, killed for memory", "pods", _environment("serving"), live=True),
-    Ring("cgroup2", "control groups of version 2, on a kernel of their own", "cgroup2", _kernel),
+    Ring(
+        "cgroup2",
+        "control groups of version 2, on a kernel of their own",
+        "cgroup2",
+        _debian("linux.uml", "user-mode-linux"),
+    ),
+    Ring("prometheus", "a Prometheus server's history", "prometheus", _debian("prometheus", "prometheus")),
     Ring("serving", "a model server made slow in every way", "serving", _environment("serving", "postgres"), live=True),
     Ring("clickhouse", "statistics inside ClickHouse (chdb)", "clickhouse", _package("chdb", "0.5 GB")),
     Ring("spark", "statistics on Spark, as several processes", "spark", _spark),

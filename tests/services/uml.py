@@ -6,19 +6,15 @@ Time is not: a system call costs it fifty times as much as the host.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import platform
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from sickbay.lab.systems.environments import cache
-from sickbay.lab.systems.processes import LabError
+from tests.services import debian
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "user-mode-linux"
@@ -37,47 +33,9 @@ sleep 10
 """
 
 
-def hindrance() -> str:
-    """Return why no such kernel can be had here, or nothing; the package is fetched where apt can."""
-    if platform.system() != "Linux" or platform.machine() != "x86_64":
-        return f"{PACKAGE} is for Linux on x86_64"
-    try:
-        kernel()
-    except LabError as error:
-        return str(error)
-    return ""
-
-
 def kernel() -> Path:
-    """Return the program: on the PATH, else of the package, fetched once into the lab's cache (41 MB)."""
-    if found := shutil.which("linux.uml"):
-        return Path(found)
-    place = cache() / PACKAGE
-    program = place / "usr" / "bin" / "linux.uml"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with (place.parent / f"{PACKAGE}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not program.exists():
-            _fetch(place)
-    return program
-
-
-def _fetch(place: Path) -> None:
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise LabError(f"there is no linux.uml, and no apt to fetch Debian's package {PACKAGE} with")
-    with tempfile.TemporaryDirectory(dir=place.parent) as folder:
-        # lists of its own: an ordinary user may fetch them too, and the machine's own stay as they are
-        (Path(folder) / "lists" / "partial").mkdir(parents=True)
-        apt = ["apt-get", "-qq", "-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}",
-               "-o", "APT::Sandbox::User=root"]  # fmt: skip
-        for command in ([*apt, "update"], [*apt, "download", PACKAGE]):
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-            if done.returncode:
-                raise LabError(f"apt-get {command[-1]} failed for {PACKAGE}: {done.stderr.strip()[-200:]}")
-        package = next(Path(folder).glob(f"{PACKAGE}*.deb"))
-        subprocess.run(["dpkg-deb", "-x", package, Path(folder) / "x"], check=True, timeout=120)
-        shutil.rmtree(place, ignore_errors=True)
-        (Path(folder) / "x").rename(place)
+    """Return the program: on the PATH, else of the package (41 MB)."""
+    return debian.program("linux.uml", PACKAGE)
 
 
 def run(module: str, seconds: float) -> Any:

@@ -1,7 +1,7 @@
 """A Prometheus for tests: answers that 2.42 gave (``recorded/prometheus-2.42.json``), or series that a test gives.
 
 Series are laid out as Prometheus does: a point per step, none where there is no value, numbers as text, more than
-11,000 points refused. A real one is started by ``test_prometheus_itself.py`` where the program is installed.
+11,000 points refused. A real one is started by ``tests/services/test_prometheus.py``.
 """
 
 from __future__ import annotations

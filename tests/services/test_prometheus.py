@@ -1,11 +1,9 @@
-"""A real Prometheus, where the program is installed: what the recorded answers say is held against it."""
+"""A real Prometheus, of Debian's package: what the recorded answers say is held against it."""
 
 from __future__ import annotations
 
 import http.server
 import json
-import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -18,11 +16,9 @@ from sickbay.config import load_site
 from sickbay.errors import SourceError
 from sickbay.sources.context import Context
 from sickbay.sources.prometheus import Prometheus, QueryRefused
+from tests.services import debian
 
-PROGRAM = os.environ.get("SICKBAY_PROMETHEUS") or shutil.which("prometheus")
-pytestmark = pytest.mark.skipif(
-    not PROGRAM, reason="no Prometheus is installed (Debian's package has it; SICKBAY_PROMETHEUS says where it is)"
-)
+pytestmark = pytest.mark.prometheus
 
 
 class Page(http.server.BaseHTTPRequestHandler):
@@ -52,7 +48,8 @@ def server(tmp_path_factory):
         config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [target]}
         (place / "prometheus.yml").write_text(json.dumps(config))
         command = [
-            PROGRAM, f"--config.file={place}/prometheus.yml", f"--storage.tsdb.path={place}/data",
+            debian.program("prometheus", "prometheus"),
+            f"--config.file={place}/prometheus.yml", f"--storage.tsdb.path={place}/data",
             f"--web.listen-address=127.0.0.1:{port}", "--log.level=error",
         ]  # fmt: skip
         with (place / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
