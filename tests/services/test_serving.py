@@ -105,9 +105,12 @@ def test_stacks_are_refused_unless_the_site_allows_them(lab):
         run_probe({"source": {"profile": {"pid_file": pid_file}}}, "latency.stacks")
 
 
-def test_gentle_takes_no_stacks(lab):
+def test_gentle_takes_no_stacks_and_sends_only_usual_requests_one_at_a_time(lab):
     diagnosis = investigate(lab.site_file, "serving-latency", mode="gentle")
     assert "latency.stacks" not in {f.probe for f in diagnosis.findings}
+    assert diagnosis.finding("latency.slow").status == "measured"
+    for left_out in ("latency.grows_fast", "latency.requests_queue"):
+        assert diagnosis.finding(left_out).reason.startswith("not done")
 
 
 def test_traces_tell_the_way_from_the_service(lab):

@@ -21,7 +21,7 @@ from sickbay.investigation.events import Event, Leading, ProbeEnded, ProbeStarte
 from sickbay.investigation.verdict import write
 from sickbay.knowledge import loader
 from sickbay.registry import KINDS, PROBES
-from sickbay.sources.context import Context
+from sickbay.sources.context import TOO_HEAVY, Context
 from sickbay.terms import window
 from sickbay.terms.cause import STRENGTHS, Cause, Knowledge, Scenario
 from sickbay.terms.diagnosis import Diagnosis, Stopped
@@ -92,7 +92,7 @@ def investigate(
     limit = window.budget(budget)
     loaded = load_site(site, env, directory or Path.cwd())
     name = choose_model(loaded, model)[0] if loaded.model or model else None
-    context = Context(loaded, now, name, window.since(since), window.until(until), env)
+    context = Context(loaded, now, name, window.since(since), window.until(until), env, mode == "gentle")
     knowledge = loader.load()
     chosen = choose_scenario(knowledge, scenario) if scenario is not None else None
     connections = Connections(context)
@@ -135,7 +135,7 @@ def _prepare(
     }
     if mode == "gentle":
         heavy = (name for name, probe in probes.items() if probe.load == "heavy" and name not in not_runnable)
-        not_runnable |= dict.fromkeys(heavy, "not done: it loads what it looks at, and the mode is gentle")
+        not_runnable |= dict.fromkeys(heavy, TOO_HEAVY)
     runnable = {name: probe for name, probe in probes.items() if name not in not_runnable}
     if any("predictions" in probe.sources.values() for probe in runnable.values()):
         connections.get("predictions")  # a table to be fixed ends the run; other systems connect when a probe asks

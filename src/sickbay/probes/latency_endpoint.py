@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sickbay.errors import SourceError
 from sickbay.registry import probe
+from sickbay.sources.context import TOO_HEAVY
 from sickbay.sources.replies import Reply
 from sickbay.sources.serving import Serving
 from sickbay.stats import latency
@@ -96,7 +97,7 @@ def look(serving: Serving) -> Seen:
     if not solo:
         _raise(replies[-1])
     sizes, times = [float(serving.size)], [min(solo)]
-    for scale in SIZES if serving.grows else ():
+    for scale in SIZES if serving.grows and not serving.gentle else ():
         expected = max(times) * max(1.0, scale)
         tries = [serving.predict(scale=scale) for _ in range(2 if left() > 6 * expected else 1 if left() > 0 else 0)]
         good = [reply.seconds for reply in tries if reply.ok]
@@ -106,14 +107,17 @@ def look(serving: Serving) -> Seen:
     stall, stalled = 0.0, float("nan")
     if health and health[-1].ok:
         stall, stalled = _stall(serving, 2 if left() > 3 * min(solo) else 1)
-    together = max(reply.seconds for reply in serving.together(4))
+    together = float("nan") if serving.gentle else max(reply.seconds for reply in serving.together(4))
     bad = next((reply.says for reply in health if not reply.ok), "")
     return Seen(solo, failed, [h.seconds for h in health if h.ok], bad, sizes, times, together, stall, stalled)
 
 
 @probe(findings=ALL, seconds=3.0, deadline=45, name="latency.endpoint")
 def endpoint(serving: Serving) -> Iterable[Finding]:
-    """Times a handful of requests: alone, four at once, small and large, and the health check beside a prediction."""
+    """Times a handful of requests: alone, four at once, small and large, and the health check beside a prediction.
+
+    In the gentle mode only requests of the usual size, one at a time.
+    """
     seen = look(serving)
     usual = serving.baseline
     known = usual.get("solo_seconds", serving.expected)
@@ -130,9 +134,12 @@ def endpoint(serving: Serving) -> Iterable[Finding]:
         evidence=Evidence(seen.numbers() | {"failed": len(seen.failed)}, [Rows(("size", "time"), table, "By size")]),
     )  # fmt: skip
     yield _health(seen, usual)
-    yield _growth(seen)
     yield _stalls(seen)
-    yield _queue(seen, usual)
+    if serving.gentle:
+        yield from (unknown(kind, TOO_HEAVY) for kind in (GROWS, QUEUE))
+    else:
+        yield _growth(seen)
+        yield _queue(seen, usual)
 
 
 def _health(seen: Seen, usual: Mapping[str, float]) -> Finding:

@@ -9,12 +9,15 @@ from typing import Protocol, Self
 
 from sickbay.config import Site
 
+TOO_HEAVY = "not done: it loads what it looks at, and the mode is gentle"
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """Passed to ``connect``. ``since`` and ``until`` are UTC; None means: let the data decide.
 
-    ``since`` may be a length of time, counted back from ``until`` or from the newest row.
+    ``since`` may be a length of time, counted back from ``until`` or from the newest row. ``gentle``: what loads the
+    system that is looked at is left out.
     """
 
     site: Site
@@ -23,6 +26,7 @@ class Context:
     since: datetime | timedelta | None = None
     until: datetime | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
+    gentle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

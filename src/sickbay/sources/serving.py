@@ -39,8 +39,10 @@ class Serving:
     ``grows`` names its list whose length is the size of a request. Without ``request`` only the health check is asked.
     """
 
-    def __init__(self, given: _Settings, body: Mapping[str, Any] | None, baseline: Mapping[str, float]) -> None:
-        self.body, self.grows, self.baseline = body, given.grows, baseline
+    def __init__(
+        self, given: _Settings, body: Mapping[str, Any] | None, baseline: Mapping[str, float], *, gentle: bool = False
+    ) -> None:
+        self.body, self.grows, self.baseline, self.gentle = body, given.grows, baseline, gentle
         self.expected = None if given.expected_ms is None else given.expected_ms / 1000
         self._predict, self._predict_path = _client(given.url, given)
         self._health = _client(given.health, given) if given.health else None
@@ -72,7 +74,7 @@ class Serving:
                     f"{context.site.file}: 'source.serving.grows': {file} has no list {given.grows!r}",
                     hint="it names the list whose length is the size of a request",
                 )
-        return cls(given, body, read_baseline(context, "serving"))
+        return cls(given, body, read_baseline(context, "serving"), gentle=context.gentle)
 
     @property
     def size(self) -> int:
