@@ -122,7 +122,7 @@ def _rule(kind: FindingKind, weighed: Weighed, name: str) -> Finding:
     told = weighed.told.get(name, "")
     if covered >= 0.5 and not weighed.rivalled.get(name):
         ratio = SURE if covered >= 0.9 else CLEAR  # the explainer names a wrong rule in about 2 of 100 cases
-    elif covered >= 0.5 or covered >= 0.15:
+    elif covered >= 0.15:
         ratio = LIKELY
     elif covered > 0.02:
         ratio = 0.3

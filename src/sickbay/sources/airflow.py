@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from sickbay.registry import source
 from sickbay.sources import airflow_records as records
 from sickbay.sources import settings
 from sickbay.sources.context import Check, Context
+from sickbay.sources.once import Once
 from sickbay.sources.replies import Http, Reply
 
 SECONDS = 4.0
@@ -53,9 +53,7 @@ class Airflow:
         self._open = Http(given.url, verify=given.verify)
         self._http: Http | None = Http(given.url, token=given.token, verify=given.verify) if given.token else None
         self._version: int = 2
-        self._kept: dict[str, Any] = {}
-        self._locks: dict[str, threading.Lock] = {}
-        self._guard = threading.Lock()
+        self._once = Once()
         self._hung = ""
 
     @classmethod
@@ -72,7 +70,7 @@ class Airflow:
 
     def health(self, seconds: float = 3.0) -> Reply:
         """Ask the health page, which needs no login; its status is 200 whatever it says."""
-        return self._once("health", lambda: self._health(seconds))
+        return self._once.get("health", lambda: self._health(seconds))
 
     def pipelines(self) -> list[records.Dag]:
         """Return the pipelines, also those whose file does not import any more."""
@@ -134,13 +132,12 @@ class Airflow:
     @property
     def version(self) -> int:
         """2 for the interface of Airflow 3, 1 for that of Airflow 2; logs in. SourceError when nothing answers."""
-        self._once("login", self._login)
+        self._once.get("login", self._login)
         return self._version
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Return what ``make`` returns, made once for all probes; an error it raises is kept and raised again."""
-        found: T = self._once(name, make)
-        return found
+        return self._once.get(name, make)
 
     def check(self) -> list[Check]:
         """Return what of it answers, and what the login may read."""
@@ -204,7 +201,7 @@ class Airflow:
         return [row for row in found if isinstance(row, dict)]
 
     def _ask(self, path: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._once(path, lambda: self._get(path))
+        found: dict[str, Any] = self._once.get(path, lambda: self._get(path))
         return found
 
     def _get(self, path: str) -> dict[str, Any]:
@@ -222,21 +219,6 @@ class Airflow:
         if not isinstance(reply.body, dict):
             raise SourceGarbled(f"garbled: {reply.says}: no JSON")
         return reply.body
-
-    def _once(self, name: str, make: Callable[[], T]) -> T:
-        with self._guard:
-            lock = self._locks.setdefault(name, threading.Lock())
-        with lock:
-            if name not in self._kept:
-                try:
-                    self._kept[name] = make()
-                except SourceError as error:
-                    self._kept[name] = error
-            kept = self._kept[name]
-        if isinstance(kept, SourceError):
-            raise kept
-        found: T = kept
-        return found
 
 
 class _Missing(SourceError):

@@ -13,10 +13,11 @@ import numpy as np
 from pydantic import Field
 from sqlglot import exp
 
-from sickbay.errors import SickbayError, SourceError, TableError
+from sickbay.errors import SourceError, TableError
 from sickbay.registry import source
 from sickbay.sources import settings
 from sickbay.sources.context import Check, Context
+from sickbay.sources.once import Once
 from sickbay.sources.two_sides import TwoSides, open_two_sides
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -58,7 +59,7 @@ class FeatureStore:
     tables: TwoSides
     base: Path
     inputs_note: str = ""
-    _memory: dict[Any, Any] = field(default_factory=dict)
+    _once: Once = field(default_factory=Once)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
@@ -122,16 +123,8 @@ class FeatureStore:
 
     def once(self, key: Any, compute: Callable[[], T]) -> T:
         """Return ``compute()``, done once; an error is remembered and raised to all who ask."""
-        with self._lock:
-            if key not in self._memory:
-                try:
-                    self._memory[key] = compute()
-                except SickbayError as error:
-                    self._memory[key] = error
-            found = self._memory[key]
-        if isinstance(found, SickbayError):
-            raise found
-        return found  # type: ignore[no-any-return]
+        with self._lock:  # what is computed reads the tables, which are asked one query at a time
+            return self._once.get(key, compute)
 
     def libraries(self, side: str) -> Mapping[str, str]:
         """Return library → version of a side, from its lock file or site-packages; SourceError if not there."""

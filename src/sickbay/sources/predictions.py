@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import numpy as np
 
 from sickbay.config import Model, choose_model
-from sickbay.errors import SickbayError, SourceError, TableError
+from sickbay.errors import SourceError, TableError
 from sickbay.registry import source
 from sickbay.sources import roles
 from sickbay.sources.context import Check, Context
+from sickbay.sources.once import Once
 from sickbay.sources.tables import Opened, connection, open_table, plain, quote, source_error
 from sickbay.sources.views import view
 
@@ -114,8 +115,7 @@ class PredictionLog:
     future_rows: int
     since: datetime | None
     until: datetime | None
-    _memory: dict[Any, tuple[bool, Any]] = field(default_factory=dict)
-    _locks: dict[Any, threading.Lock] = field(default_factory=dict)
+    _once: Once = field(default_factory=Once)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _cursors: dict[int, duckdb.DuckDBPyConnection] | None = field(default_factory=dict)
     """Cursors with a query under way; None once closed."""
@@ -241,18 +241,7 @@ class PredictionLog:
 
     def once(self, key: Any, compute: Callable[[], T]) -> T:
         """Return ``compute()``, done once per connection and key; an error is remembered and raised to all who ask."""
-        with self._guard:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
-            if key not in self._memory:
-                try:
-                    self._memory[key] = (True, compute())
-                except SickbayError as error:
-                    self._memory[key] = (False, error)
-        worked, value = self._memory[key]
-        if not worked:
-            raise value
-        return value  # type: ignore[no-any-return]
+        return self._once.get(key, compute)
 
 
 Log = TypeVar("Log", bound=PredictionLog)
