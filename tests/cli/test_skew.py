@@ -102,6 +102,7 @@ def test_large_identifiers_are_compared_to_the_last_digit():
     )
     report = sickbay.skew(offline, online, keys="user_id")
     assert {f.name: f.mismatch_share for f in report.features} == {"account": 0.25, "session": 0.25}
+    assert report["account"].counts.entities == ROWS // 4
     first = report["account"].explanations[0]
     assert (first.hypothesis, first.parameters["intercept"]) == ("affine", 100)
     assert "beyond" in report["session"].explained.notes[0]

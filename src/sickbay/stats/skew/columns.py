@@ -8,7 +8,7 @@ from typing import Literal
 from sqlglot import exp
 
 from sickbay.stats import bins
-from sickbay.stats.skew.pairs import FeatureKind, Tolerance
+from sickbay.stats.skew.pairs import EXACT, WHOLE, FeatureKind, Tolerance
 
 ColumnKind = Literal["whole", "number", "boolean", "time", "text", "nested", "other"]
 _INTEGERS = ("int", "serial")
@@ -78,6 +78,11 @@ def pair_up(name: str, types: tuple[str, str], *, try_cast: bool) -> Feature | s
     if "text" in kinds and try_cast and not kinds & {"boolean"}:
         return Feature(name, "time" if "time" in kinds else "number", types, (first, second), differing)
     return Feature(name, "text", types, (first, second), differing)
+
+
+def width(types: tuple[str, str], asked: Tolerance) -> Tolerance:
+    """Return how far apart values of these types may be: whole numbers not at all, unless it is asked for."""
+    return WHOLE if asked == EXACT and {kind_of(one) for one in types} == {"whole"} else asked
 
 
 def value(feature: Feature, side: int) -> exp.Expression:

@@ -77,13 +77,11 @@ def compare(
     chosen, unknown, notes = _features(tables, joined, features)
     joining.columns_there(segments, tables.types["offline"], tables.types["offline"], "the segment")
     sides = joining.count(tables, joined)
-    allowed = tolerances or {}
-    sides, counted, quick = _counted(
-        tables, joined, sides, chosen, allowed, tolerance, sample=0 if segments else sample
-    )
+    allowed = {f.name: c.width(f.types, (tolerances or {}).get(f.name, tolerance)) for f in chosen}
+    sides, counted, quick = _counted(tables, joined, sides, chosen, allowed, sample=0 if segments else sample)
     notes = [*joined.notes, *notes, *joining.say(sides)]
     differing = {f.name: f.mismatched for f in counted if f.mismatched}
-    drawn = sampling.draw(tables, joined, sides, chosen, differing, allowed, tolerance, segments, sample, quick)
+    drawn = sampling.draw(tables, joined, sides, chosen, differing, allowed, segments, sample, quick)
     counted = [sampling.entities(f, drawn) for f in counted]
     drawn = sampling.narrowed(tables, drawn)
     return Compared(
@@ -118,15 +116,15 @@ def _features(
 
 
 def _counted(
-    tables: Tables, joined: Keys, sides: Sides, features: Sequence[Feature], allowed: Mapping[str, Tolerance],
-    tolerance: Tolerance, *, sample: int,
+    tables: Tables, joined: Keys, sides: Sides, features: Sequence[Feature], allowed: Mapping[str, Tolerance], *,
+    sample: int,
 ) -> tuple[Sides, list[FeatureCounts], digests.Digested | None]:  # fmt: skip
     """Return the pairs that met, counts per feature, and what counting by digests found on the way, if it was used."""
     if not sides.offline_rows or not sides.online_rows:
         return sides, [FeatureCounts(f.name, f.kind, f.types, 0, 0, note=f.note) for f in features], None
 
     def width(feature: Feature) -> Tolerance:
-        return allowed.get(feature.name, tolerance)
+        return allowed[feature.name]
 
     quick = digests.count(tables, joined, sides, features, width, sample)
     if quick is not None:

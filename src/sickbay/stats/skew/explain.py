@@ -14,7 +14,7 @@ from sickbay.stats.skew.case import Case, decimals_of
 from sickbay.stats.skew.choosing import PRACTICAL_TIMING, choose, scored_fits
 from sickbay.stats.skew.explanation import Explained, Explanation
 from sickbay.stats.skew.interval import wilson
-from sickbay.stats.skew.pairs import EXACT, History, Pairs, Tolerance, differ, missing
+from sickbay.stats.skew.pairs import History, Pairs, Tolerance, differ, missing
 from sickbay.stats.skew.registered import hypotheses
 from sickbay.stats.skew.scoring import Scored
 from sickbay.stats.skew.timeline import Timeline, timeline
@@ -35,14 +35,15 @@ def explain(
     *,
     history: History | None = None,
     events: Mapping[str, History] | None = None,
-    tolerance: Tolerance = EXACT,
+    tolerance: Tolerance | None = None,
 ) -> Explained:
     """Return which hypotheses turn one side into the other, best first; none where nothing can be claimed.
 
     ``history``: the feature's earlier and later values by entity and time, as the truth had them; without it, the
     offline side's own rows serve when there are several times per entity. ``events``: name → what the feature is
-    computed from.
+    computed from. ``tolerance``: instead of the pairs' own.
     """
+    tolerance = tolerance or pairs.tolerance
     wrong = differ(pairs.offline, pairs.online, tolerance)
     total = len(wrong) if pairs.matched is None else pairs.matched
     mismatched = int(wrong.sum()) if pairs.mismatched is None else pairs.mismatched

@@ -41,7 +41,7 @@ class Pairs:
     since 1970 in UTC), or objects with None (text). ``entity``: what tells entities apart. ``time``: in seconds too.
     ``others_offline``, ``others_online``: further features of the same rows, for columns that were swapped.
     ``matched``, ``mismatched``: the tables' counts when the arrays are a sample (mismatches, or a part of them,
-    and a part of the equal pairs); left out, the arrays are everything.
+    and a part of the equal pairs); left out, the arrays are everything. ``tolerance``: how far apart equal ones may be.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Pairs:
     others_online: Mapping[str, Array] = field(default_factory=dict)
     matched: int | None = None
     mismatched: int | None = None
+    tolerance: Tolerance = EXACT
 
 
 @dataclass(frozen=True, slots=True)

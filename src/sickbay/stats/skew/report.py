@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sickbay.stats.skew.columns import kind_of
 from sickbay.stats.skew.compare import MISMATCHES, Compared, Tables, compare
 from sickbay.stats.skew.counting import FeatureCounts
 from sickbay.stats.skew.explain import explain
 from sickbay.stats.skew.explanation import Explained, Explanation
 from sickbay.stats.skew.interval import wilson
 from sickbay.stats.skew.joining import Sides
-from sickbay.stats.skew.pairs import EXACT, WHOLE, Tolerance
+from sickbay.stats.skew.pairs import EXACT, Tolerance
 
 notebook_view: Callable[[SkewReport], str] | None = None
 """Set by the report room: how a report shows itself in a notebook."""
@@ -117,12 +116,11 @@ def examine(
     for counts in compared.features:
         if on_feature is not None:
             on_feature(counts.name)
-        allowed = (tolerances or {}).get(counts.name, tolerance)
-        found.append(_feature(counts, compared, WHOLE if allowed == EXACT and _whole(counts) else allowed))
+        found.append(_feature(counts, compared))
     return SkewReport(compared.sides, tuple(found), dict(says or {}), compared.notes)
 
 
-def _feature(counts: FeatureCounts, compared: Compared, tolerance: Tolerance) -> FeatureSkew:
+def _feature(counts: FeatureCounts, compared: Compared) -> FeatureSkew:
     share = counts.mismatched / counts.pairs if counts.pairs else math.nan
     interval = wilson(counts.mismatched, counts.pairs)
     pairs = compared.pairs.get(counts.name)
@@ -130,14 +128,8 @@ def _feature(counts: FeatureCounts, compared: Compared, tolerance: Tolerance) ->
         why = counts.unknown or _unmet(compared.sides)
         plain = Explained(counts.name, counts.kind, counts.pairs, counts.mismatched, share, interval, unknown=why)
         return FeatureSkew(counts, plain)
-    explained = explain(
-        pairs, history=compared.histories.get(counts.name), events=compared.events or None, tolerance=tolerance
-    )
+    explained = explain(pairs, history=compared.histories.get(counts.name), events=compared.events or None)
     return FeatureSkew(counts, explained, compared.segments.get(counts.name, {}))
-
-
-def _whole(counts: FeatureCounts) -> bool:
-    return {kind_of(engine_type) for engine_type in counts.types} == {"whole"}
 
 
 def _unmet(sides: Sides) -> str:

@@ -61,8 +61,7 @@ class Drawn:
 
 def draw(
     tables: Tables, keys: Keys, sides: Sides, features: Sequence[Feature], mismatched: Mapping[str, int],
-    allowed: Mapping[str, Tolerance], tolerance: Tolerance, segments: Sequence[str], sample: int,
-    found: Digested | None,
+    allowed: Mapping[str, Tolerance], segments: Sequence[str], sample: int, found: Digested | None,
 ) -> Drawn:  # fmt: skip
     """Return the sample of the features in ``mismatched`` (name → mismatching pairs of the whole tables).
 
@@ -74,7 +73,7 @@ def draw(
         part = differing[first : first + FEATURES_A_PASS]
         kinds = {f.kind for f in part}
         beside = [f for f in features if f not in part and f.kind in kinds][:OTHERS]
-        one = _draw(tables, keys, sides, part, beside, mismatched, allowed, tolerance, segments, sample, found)
+        one = _draw(tables, keys, sides, part, beside, mismatched, allowed, segments, sample, found)
         made = Drawn(
             {**made.pairs, **one.pairs},
             {**made.part, **one.part},
@@ -85,8 +84,8 @@ def draw(
 
 def _draw(
     tables: Tables, keys: Keys, sides: Sides, part: Sequence[Feature], beside: Sequence[Feature],
-    mismatched: Mapping[str, int], allowed: Mapping[str, Tolerance], tolerance: Tolerance, segments: Sequence[str],
-    sample: int, found: Digested | None,
+    mismatched: Mapping[str, int], allowed: Mapping[str, Tolerance], segments: Sequence[str], sample: int,
+    found: Digested | None,
 ) -> Drawn:  # fmt: skip
     both = [*part, *beside]
     shares = {f.name: min(1.0, sample / mismatched[f.name]) for f in part}
@@ -94,7 +93,7 @@ def _draw(
     largest = max(equal, *shares.values())
     wanted: list[exp.Expression] = [below(keys, equal)]
     for i, f in enumerate(part):
-        wrong = c.mismatch(f, exp.column(f"a{i}"), exp.column(f"b{i}"), allowed.get(f.name, tolerance))
+        wrong = c.mismatch(f, exp.column(f"a{i}"), exp.column(f"b{i}"), allowed[f.name])
         differs = exp.EQ(this=wrong, expression=exp.convert(1))
         inside = below(keys, shares[f.name])
         wanted.append(exp.Paren(this=exp.And(this=inside, expression=differs)) if inside is not TRUE else differs)
@@ -116,15 +115,15 @@ def _draw(
     offline = {f.name: plain(raw[f"a{i}"], f.kind) for i, f in enumerate(both)}
     online = {f.name: plain(raw[f"b{i}"], f.kind) for i, f in enumerate(both)}
     pairs, levels = {}, {}
-    for i, f in enumerate(part):
+    for f in part:
         others = [o.name for o in both if o.kind == f.kind and o.name != f.name]
         pairs[f.name] = Pairs(
             f.name, f.kind, offline[f.name], online[f.name], codes, time,
             {n: offline[n] for n in others}, {n: online[n] for n in others}, sides.matched, mismatched[f.name],
+            allowed[f.name],
         )  # fmt: skip
-        del i
         if segments:
-            levels[f.name] = _segments(pairs[f.name], allowed.get(f.name, tolerance), segments, raw)
+            levels[f.name] = _segments(pairs[f.name], segments, raw)
     return Drawn(pairs, shares, levels)
 
 
@@ -167,7 +166,7 @@ def entities(counted: FeatureCounts, drawn: Drawn) -> FeatureCounts:
         return counted
     from sickbay.stats.skew.pairs import differ
 
-    wrong = differ(pairs.offline, pairs.online)
+    wrong = differ(pairs.offline, pairs.online, pairs.tolerance)
     return replace(counted, entities=len(set(pairs.entity[wrong].tolist())))
 
 
@@ -257,7 +256,7 @@ def _chosen(drawn: Drawn) -> dict[Any, None]:
 
     found: dict[Any, None] = {}
     for pairs in drawn.pairs.values():
-        wrong = differ(pairs.offline, pairs.online).tolist()
+        wrong = differ(pairs.offline, pairs.online, pairs.tolerance).tolist()
         found |= dict.fromkeys(_first(e) for e, w in zip(_entities(pairs), wrong, strict=True) if w)
     return dict.fromkeys(list(found)[:ENTITIES])
 
@@ -334,12 +333,12 @@ def _second(value: Any) -> float:
 
 
 def _segments(
-    pairs: Pairs, tolerance: Tolerance, names: Sequence[str], raw: Mapping[str, Array]
+    pairs: Pairs, names: Sequence[str], raw: Mapping[str, Array]
 ) -> dict[str, dict[str, tuple[float, float]]]:
     """Return per segment column the levels that most mismatches are in: share of the mismatches, of the equal pairs."""
     from sickbay.stats.skew.pairs import differ
 
-    wrong = differ(pairs.offline, pairs.online, tolerance)
+    wrong = differ(pairs.offline, pairs.online, pairs.tolerance)
     result = {}
     for i, name in enumerate(names):
         level: NDArray[Any] = np.array([str(v) for v in raw[f"x{i}"].tolist()], dtype=object)
