@@ -155,12 +155,21 @@ def test_last_words_tell_whether_a_run_had_served(tmp_path, answered, on):
 START = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 
 
-def access(tmp_path, rows):
-    """Write an access log of (seconds, status, bytes, pod, ms) up to now and return its site."""
-    shift = datetime.now(UTC) - timedelta(seconds=max(row[0] for row in rows) + 1)
+def access(tmp_path, rows, *, part=0.25, finest="microseconds"):
+    """Write an access log of (seconds, status, bytes, pod, ms) up to now and return its site.
+
+    ``part`` is where in a second the log begins: results must not hang on when a test happens to run.
+    """
+    shift = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=max(row[0] for row in rows) + 1 - part)
     lines = [
         json.dumps(
-            {"time": (shift + timedelta(seconds=at)).isoformat(), "status": s, "bytes": b, "upstream": p, "ms": ms}
+            {
+                "time": (shift + timedelta(seconds=at)).isoformat(timespec=finest),
+                "status": s,
+                "bytes": b,
+                "upstream": p,
+                "ms": ms,
+            }
         )
         for at, s, b, p, ms in sorted(rows)
     ]
@@ -194,13 +203,23 @@ def test_a_rise_of_the_rate_is_seen_from_before_the_failures(tmp_path):
     assert not look(access(tmp_path, rows), "gateway.traffic")[0]["gateway.rate_rose"].on
 
 
+def test_clients_that_stood_still_for_a_while_do_not_make_a_rise(tmp_path):
+    rng = np.random.default_rng(12)
+    steadily = steady(rng, 0, 16, 8)
+    stood_still = [row for row in steadily if not 2.0 < row[0] < 5.0]
+    assert not look(access(tmp_path, stood_still), "gateway.traffic")[0]["gateway.rate_rose"].on
+
+
+@pytest.mark.parametrize("finest", ["microseconds", "milliseconds", "seconds"])
+@pytest.mark.parametrize("part", [0.0, 0.95, 0.975, 0.99])
 @pytest.mark.parametrize("large", [True, False])
-def test_deaths_that_take_large_requests_are_told_from_those_that_do_not(tmp_path, large):
+def test_deaths_that_take_large_requests_are_told_from_those_that_do_not(tmp_path, large, part, finest):
     rng = np.random.default_rng(6)
     rows = steady(rng, 0, 60, 8)
     for at in (40.0, 45.0, 50.0):
         rows = dying(rng, rows, at, takes_large=large)
-    found = look(access(tmp_path, rows), "gateway.traffic")[0]["gateway.large_requests_fail"]
+    site = access(tmp_path, rows, part=part, finest=finest)
+    found = look(site, "gateway.traffic")[0]["gateway.large_requests_fail"]
     assert found.on is large
     assert abs(found.log_ratio) > 2
 

@@ -46,7 +46,7 @@ def test_the_healthy_system_is_left_in_peace(lab):
     assert [check for check in doctor(lab.site_file) if not check.ok] == []
     diagnosis = look(lab)
     assert diagnosis.none_of_these > 0.8
-    assert not [f.id for f in diagnosis.findings if f.log_ratio > 1]
+    assert not [f.id for f in diagnosis.findings if f.log_ratio > 2]
 
 
 @pytest.mark.parametrize("fault", TRIED)

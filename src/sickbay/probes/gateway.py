@@ -25,7 +25,9 @@ ROSE = math.log(1.6)
 LARGE = 5.0
 """A request counts as large from this many times the median."""
 TOGETHER = 0.6
-"""Seconds within which failures belong to one death of a pod."""
+"""Seconds within which failures belong to one death of a pod, where the log is finer than a second."""
+TOGETHER_IN_WHOLE_SECONDS = 1.0
+"""The same for a log of whole seconds (nginx): two instants 0.6 s apart may stand in neighbouring seconds."""
 NO_SIZES = "no data: the access log does not say how large requests are (nginx: $request_length)"
 REFUSED = 0.02
 """Seconds below which a failure is a refused connection: nothing was being worked on."""
@@ -87,9 +89,9 @@ def _before_and_since(found: Sequence[Request], since: datetime | None) -> Itera
         yield unknown(RATE, why)
         yield unknown(SIZES, why)
         return
-    rates = [len(side) / span for side, span in zip((before, after), spans, strict=True)]
+    rates = [len(side) / (span - _standstill(side, span)) for side, span in zip((before, after), spans, strict=True)]
     ratio = rates[1] / rates[0]
-    error = math.sqrt(1.5 / len(before) + 1.5 / len(after))  # arrivals come in bunches: a bit more than Poisson's
+    error = math.sqrt(_bunching(before) / len(before) + _bunching(after) / len(after))
     yield measured(
         RATE, grade(math.log(ratio), error, ROSE), statistic=ratio,
         says=f"{rates[1]:.1f} requests a second since then, {rates[0]:.1f} before: {ratio:.1f} times as many.",
@@ -108,6 +110,27 @@ def _before_and_since(found: Sequence[Request], since: datetime | None) -> Itera
         says=f"{larger} of {len(sizes[1])} requests are more than half as large again as the largest before "
         f"({sizes[0].max():,.0f} bytes; now up to {sizes[1].max():,.0f}).",
     )  # fmt: skip
+
+
+def _standstill(side: Sequence[Request], span: float) -> float:
+    """Return the longest time, in seconds, without any request, if chance does not make one so long; else 0.
+
+    It says that clients or the log stood still for once, not that clients come more rarely. Traffic that comes in
+    bunches has many such times, of which one changes little.
+    """
+    longest = max((later.at - earlier.at).total_seconds() for earlier, later in pairwise(side))
+    by_chance = (math.log(len(side)) + 3) * (span - longest) / len(side)
+    return longest if longest > by_chance else 0.0
+
+
+def _bunching(side: Sequence[Request]) -> float:
+    """Return the variance of the arrivals of a second over their mean; 1 for Poisson's, never taken below 1.5.
+
+    Clients that stood still for seconds, or come in bunches, make a rate less certain than the count says.
+    """
+    first = side[0].at
+    counts = np.bincount([int((one.at - first).total_seconds()) for one in side])[:-1]  # the last second is cut short
+    return max(1.5, float(counts.var(ddof=1) / counts.mean())) if len(counts) > 2 and counts.any() else 1.5
 
 
 def _large(found: Sequence[Request], failed: Sequence[Request]) -> Finding:
@@ -138,11 +161,13 @@ def _large(found: Sequence[Request], failed: Sequence[Request]) -> Finding:
 
 def _deaths(broken: Sequence[Request]) -> list[list[Request]]:
     """Return failures that came together at one pod; each list is one death."""
+    whole = not any(one.at.microsecond for one in broken)
+    together = TOGETHER_IN_WHOLE_SECONDS if whole else TOGETHER
     deaths: list[list[Request]] = []
     for upstream in sorted({one.upstream for one in broken}):
         for one in (one for one in broken if one.upstream == upstream):
             same = deaths and deaths[-1][-1].upstream == upstream
-            if same and (one.at - deaths[-1][-1].at).total_seconds() <= TOGETHER:
+            if same and (one.at - deaths[-1][-1].at).total_seconds() <= together:
                 deaths[-1].append(one)
             else:
                 deaths.append([one])

@@ -106,7 +106,7 @@ class Logs:
 
 
 def instant(line: str) -> datetime | None:
-    """Return the first instant that stands in a line, in UTC; None if there is none."""
+    """Return the first instant that stands in a line, in UTC, to the microsecond; None if there is none."""
     found = STAMP.search(line[:200])
     if not found:
         common = CLF.search(line[:200])
@@ -118,6 +118,7 @@ def instant(line: str) -> datetime | None:
         plain = datetime.fromisoformat(f"{found['date'].replace('/', '-')}T{found['time']}")
     except ValueError:
         return None
+    plain = plain.replace(microsecond=int(f"{found['part'] or '':0<6}"[:6]))
     zone = found["zone"]
     if zone in ("Z", "UTC"):
         return plain.replace(tzinfo=UTC)
