@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from sickbay.errors import TableError, nearest
-from sickbay.monitor.store import Store
 from sickbay.sources.relations import Relation, open_relation
 from sickbay.stats import judging, profile_file, profiling
 from sickbay.stats.drift import PRACTICAL_JS
@@ -142,6 +141,8 @@ def _from_store(given: Any, base: Path) -> Profile | None:
         raise TableError(f"{given!r} names no period of a monitor", hint=hint)
     if not (base / match[1]).exists():
         raise TableError(f"there is no store {match[1]}", hint="`sickbay watch` keeps it in .sickbay/watch.db")
+    from sickbay.monitor.store import Store  # SQLite and what alarms need: a part of the start of every comparison
+
     store = Store(base / match[1])
     try:
         return store.period(match[2], *(instant(match[i], option=given) for i in (3, 4)))

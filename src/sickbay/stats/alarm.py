@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import chdtrc
 
+from sickbay.stats.chisquare import tail
 from sickbay.stats.table import Floats
 
 Step = Literal["raised", "cleared", ""]
@@ -78,4 +78,4 @@ def same_distribution(reference: Floats, window: Floats) -> float:
     both = reference + window
     used = both > 0
     gap = (m * reference[used] - n * window[used]) ** 2 / both[used]
-    return float(chdtrc(max(1, int(used.sum()) - 1), gap.sum() / (n * m)))
+    return tail(float(gap.sum() / (n * m)), max(1, int(used.sum()) - 1))

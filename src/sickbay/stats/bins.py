@@ -57,10 +57,10 @@ class NumberBins:
         """
         value = number(column)
         if self.step and lenient:
-            return exp.TryCast(this=self._grid(value), to=exp.DataType.build("smallint"))
+            return exp.TryCast(this=self._grid(value), to=exp.DataType.build(exp.DataType.Type.SMALLINT))
         last = float(self.edges[-1])
         inner = (
-            exp.cast(self._grid(value), "int", copy=False)
+            exp.cast(self._grid(value), exp.DataType.Type.INT, copy=False)
             if self.step
             else _tree(value, self.edges, 0, len(self.edges))
         )
@@ -106,7 +106,7 @@ Bins = NumberBins | LevelBins
 
 def number(column: exp.Expression) -> exp.Expression:
     """Return the column as a double."""
-    return exp.cast(column.copy(), "double", copy=False)
+    return exp.cast(column.copy(), exp.DataType.Type.DOUBLE, copy=False)
 
 
 def real(value: float) -> exp.Expression:

@@ -126,7 +126,7 @@ def _quick(table: Table, bins: NumberBins) -> bool:
 
 
 def _text(column: exp.Expression) -> exp.Expression:
-    return exp.cast(column.copy(), "text")
+    return exp.cast(column.copy(), exp.DataType.Type.TEXT, copy=False)
 
 
 def _limit(bins: LevelBins) -> int:
@@ -183,7 +183,8 @@ def _category(name: str, bins: LevelBins, group: Groups, rows: float) -> Column:
         complete = len(found) <= LEVELS
         bins = LevelBins(tuple(found)[: LEVELS if complete else HEAVY], complete=complete)
     cut = len(group.rows) >= _limit(bins if bins.complete else LevelBins(()))
-    outside = [level for level in found if level not in set(bins.levels)][:NEWCOMERS]
+    inside = set(bins.levels)
+    outside = [level for level in found if level not in inside][:NEWCOMERS]
     return Column(
         name, bins, rows, nulls, _aligned(bins, found, rows - nulls), distinct=math.nan if cut else float(len(found)),
         newcomers={level: found[level] for level in outside} if bins.complete else {},

@@ -17,6 +17,8 @@ from sqlglot import exp
 
 from sickbay.stats.table import ROWS, Array, Floats, Table
 
+INT, DOUBLE, TEXT = exp.DataType.Type.INT, exp.DataType.Type.DOUBLE, exp.DataType.Type.TEXT
+"""Names of types given as text are parsed anew each time."""
 KEYS = ("b", "l", "k")
 NO_KEY = ""
 
@@ -149,12 +151,12 @@ def _grouped(entry: Entry, by: exp.Expression | None) -> dict[str, exp.Expressio
 def _key(name: str, there: bool) -> exp.Expression:
     if there:
         return exp.column(name)
-    return exp.alias_(exp.cast(exp.Null(), "int" if name == "b" else "text"), name, copy=False)
+    return exp.alias_(exp.cast(exp.Null(), INT if name == "b" else TEXT, copy=False), name, copy=False)
 
 
 def _of_entry(entries: Sequence[Entry], name: str) -> exp.Expression:
     """Return CASE i WHEN … END that picks what the entry of each copy of a row is counted by."""
-    kind = {"b": "int", "v": "double"}.get(name, "text")
+    kind = {"b": INT, "v": DOUBLE}.get(name, TEXT)
     slot = {"b": "cell", "l": "level", "k": "key", "v": "value"}[name]
     case = exp.Case()
     some = False
@@ -173,7 +175,7 @@ def _sums(valued: bool, range_too: bool) -> list[exp.Expression]:
     columns = [exp.alias_(exp.Count(this=exp.Star()), "n", copy=False)]
     wanted = ["f", "t", *(["lo", "hi"] if range_too else [])]
     if not valued:
-        return columns + [exp.alias_(exp.cast(exp.Null(), "double", copy=False), name) for name in wanted]
+        return columns + [exp.alias_(exp.cast(exp.Null(), DOUBLE, copy=False), name, copy=False) for name in wanted]
     made = {
         "f": exp.Count(this=value.copy()),
         "t": exp.Sum(this=value.copy()),
