@@ -1,8 +1,9 @@
 """The clients and the gateway in front of the pods: ``python gateway.py DIRECTORY SEED``.
 
-``DIRECTORY/endpoints.json`` lists the ready pods, ``DIRECTORY/clients.json`` says what the
-clients do: ``{"rate": 8, "rows": 60, "large_share": 0.04, "large_rows": 900, "customers": 60}``. An open loop: the rate
-does not wait for answers. Each request is a line of ``DIRECTORY/access.log``.
+``DIRECTORY/endpoints.json`` lists the ready pods, each with a port of this machine or ``ADDRESS:PORT``;
+``DIRECTORY/clients.json`` says what the clients do: ``{"rate": 8, "rows": 60, "large_share": 0.04, "large_rows": 900,
+"customers": 60}``. An open loop: the rate does not wait for answers. Each request is a line of
+``DIRECTORY/access.log``.
 """
 
 import asyncio
@@ -41,9 +42,9 @@ class Gateway:
         ready = json.loads((self.place / "endpoints.json").read_text(encoding="utf-8"))
         if ready:
             self.turn += 1
-            pod, port = ready[self.turn % len(ready)]
+            pod, where = ready[self.turn % len(ready)]
             try:
-                status = await asyncio.wait_for(exchange(port, body), PATIENCE)
+                status = await asyncio.wait_for(exchange(str(where), body), PATIENCE)
             except TimeoutError:
                 status = 504
             except (OSError, ValueError, IndexError, asyncio.IncompleteReadError):
@@ -72,9 +73,10 @@ class Gateway:
             task.add_done_callback(self.busy.discard)
 
 
-async def exchange(port, body):
+async def exchange(where, body):
     """Send a request over a connection of its own and return the status."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    host, _, port = where.rpartition(":")
+    reader, writer = await asyncio.open_connection(host or "127.0.0.1", int(port))
     try:
         head = f"POST /predict HTTP/1.1\r\nHost: scorer\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         writer.write(head.encode() + body)

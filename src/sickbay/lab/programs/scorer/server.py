@@ -5,6 +5,6 @@ import uvicorn
 
 if __name__ == "__main__":
     uvicorn.run(
-        "service:app", host="127.0.0.1", port=settings.PORT, workers=settings.WORKERS, log_level="warning",
+        "service:app", host=settings.HOST, port=settings.PORT, workers=settings.WORKERS, log_level="warning",
         timeout_graceful_shutdown=1,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import os
 
+HOST = os.environ.get("HOST", "127.0.0.1")
 PORT = int(os.environ.get("PORT", "8080"))
 MODEL = os.environ.get("MODEL_URI", "model.joblib")
 WORKERS = int(os.environ.get("WORKERS", "1"))
