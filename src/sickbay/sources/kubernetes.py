@@ -152,9 +152,7 @@ class Kubernetes:
         chosen = self._once("workload", self.workload)
         for one in self._list(which):
             if chosen is None or one.spec.scaleTargetRef.name == chosen.name:
-                state = one.status
-                current, desired = (state.currentReplicas, state.desiredReplicas) if state else (0, 0)
-                return Autoscaler(version, one.spec.minReplicas or 1, one.spec.maxReplicas, current or 0, desired or 0)
+                return objects.autoscaler(one, version)
         return None
 
     def nodes(self) -> list[Node]:

@@ -5,6 +5,8 @@ Memory is in bytes, processor time in cores, times are UTC. A field that the clu
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ from typing import Any
 
 REVISION = "deployment.kubernetes.io/revision"
 SCRAPE = "prometheus.io/"
+CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +135,17 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Autoscaler:
-    """A horizontal pod autoscaler of the workload; ``version`` is the API version that it was read in."""
+    """A horizontal pod autoscaler of the workload; ``version`` is the API version that it was read in.
+
+    ``hindrance``: why it cannot scale, such as a metric that it cannot read; empty where it can.
+    """
 
     version: str
     least: int
     most: int
     current: int
     desired: int
+    hindrance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +259,20 @@ def revision(given: Any) -> Revision | None:
         {one.name: one.image or "" for one in template.containers},
         {one.name: resources(one.resources) for one in template.containers}, settings,
     )  # fmt: skip
+
+
+def autoscaler(given: Any, version: str) -> Autoscaler:
+    """Return an autoscaler; version 1 keeps its conditions as JSON in an annotation."""
+    spec, state = given.spec, given.status
+    current, desired = (state.currentReplicas, state.desiredReplicas) if state else (0, 0)
+    conditions = [(c.type, c.status, c.message) for c in getattr(state, "conditions", None) or ()]
+    written = (given.metadata.annotations or {}).get(CONDITIONS, "")
+    if written:
+        with contextlib.suppress(ValueError, TypeError, AttributeError):
+            conditions += [(c.get("type"), c.get("status"), c.get("message")) for c in json.loads(written)]
+    stuck = [m or t for t, status, m in conditions if t in ("AbleToScale", "ScalingActive") and status == "False"]
+    least = 1 if spec.minReplicas is None else spec.minReplicas
+    return Autoscaler(version, least, spec.maxReplicas, current or 0, desired or 0, stuck[0] if stuck else "")
 
 
 def node(given: Any) -> Node:
