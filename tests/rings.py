@@ -28,6 +28,7 @@ class Ring:
 
     ``waits``: it waits for answers that do not come, most of the time, and runs beside the others. ``live``: it breaks
     running servers on whatever machine this is; what fails is tried a second time, and the closing lines say so.
+    ``apart``: it runs only where its name is given, not with all.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Ring:
     hindrance: Callable[[], str]
     waits: bool = False
     live: bool = False
+    apart: bool = False
 
 
 def _nothing() -> str:
@@ -76,6 +78,12 @@ def _spark() -> str:
     from tests.services.spark_cluster import java
 
     return _package("pyspark", "0.5 GB")() or ("" if java() else "there is no Java")
+
+
+def _cluster() -> str:
+    from tests.services.kubernetes_cluster import hindrance
+
+    return hindrance()
 
 
 def _debian(name: str, package: str) -> Callable[[], str]:
@@ -124,6 +132,7 @@ SERVICES = (
     Ring("spark", "statistics on Spark, as several processes", "spark", _spark),
     Ring("conformance", "every probe on its named cases", "conformance", _nothing),
     Ring("lab", "breaks lab systems and investigates them", "lab and not flights", _nothing),
+    Ring("cluster", "a real Kubernetes of one node, built from source", "cluster", _cluster, apart=True),
     Ring("flights", "the tutorial on real flights", "flights", _flights),
 )
 REST = " or ".join(f"({ring.marker})" for ring in SERVICES)
@@ -134,7 +143,7 @@ def chosen(names: str) -> tuple[list[Ring], bool]:
     """Return the rings asked for, and whether each of them must run."""
     known = {ring.name: ring for ring in RINGS}
     if names in ("", "all"):
-        return list(RINGS), names == "all"
+        return [ring for ring in RINGS if not ring.apart], names == "all"
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     for name in wanted:
         if name not in known:
@@ -207,6 +216,8 @@ def main() -> int:
         found = re.search(r"(\d+) passed", closing)
         total += int(found[1]) if found else 0
         lines.append(f"  {'ran    ' if ok else 'FAILED '} {ring.name:11} {closing.strip('= ')}")
+    lines += [f"  not run {ring.name:11} only by name: SICKBAY_RINGS={ring.name}" for ring in RINGS
+              if ring.apart and ring not in rings]  # fmt: skip
     print("\nrings:")
     print("\n".join(lines))
     print(f"\n{total} passed, {failed} failed")

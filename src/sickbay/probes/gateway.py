@@ -85,7 +85,8 @@ def _before_and_since(found: Sequence[Request], since: datetime | None) -> Itera
     before, after = [one for one in found if one.at < cut], [one for one in found if one.at >= cut]
     spans = [(cut - first).total_seconds(), (last - cut).total_seconds()]
     if min(spans) < 2 or min(len(before), len(after)) < 8:
-        why = f"too few rows: {len(before)} requests in {spans[0]:.0f} s before the failures, {len(after)} since"
+        until = max(0.0, spans[0])
+        why = f"too few rows: {len(before)} requests in {until:.0f} s before the failures, {len(after)} since"
         yield unknown(RATE, why)
         yield unknown(SIZES, why)
         return

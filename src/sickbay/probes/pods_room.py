@@ -26,10 +26,6 @@ PRESSURE = "MemoryPressure"
 @probe(findings=[STUCK, NO_ROOM], seconds=0.3, deadline=20)
 def room(kubernetes: Kubernetes) -> Iterable[Finding]:
     """Reads whether more replicas could help: the autoscaler's bounds, pods that wait for a node, pressure of nodes."""
-    try:
-        yield _autoscaler(kubernetes.autoscaler(), kubernetes.about)
-    except SourceError as error:
-        yield unknown(STUCK, str(error))
     pods = kubernetes.pods()
     if not pods:
         raise SourceError(f"no data: there are no pods of {kubernetes.about}")
@@ -38,6 +34,7 @@ def room(kubernetes: Kubernetes) -> Iterable[Finding]:
     except SourceError as error:  # a right on the whole cluster, which many sites do not give
         nodes, why = [], str(error)
     yield _no_room(pods, nodes, why)
+    yield _autoscaler(kubernetes.autoscaler(), kubernetes.about)
 
 
 def _autoscaler(found: Autoscaler | None, about: str) -> Finding:
