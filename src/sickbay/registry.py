@@ -132,11 +132,12 @@ def probe(
     """Register a function as a probe named ``module.function``.
 
     Positional parameters annotated with a source class are filled with that source (``X | None``: or None, where the
-    site does not name it or it cannot be connected); keyword-only parameters are options
-    with defaults. ``deadline`` defaults to twenty times ``seconds``, at least 60 s.
+    site does not name it or it cannot be connected; ``X | Y``: the first that the site names); keyword-only parameters
+    are options with defaults. ``deadline`` defaults to twenty times ``seconds``, at least 60 s.
     """
 
     def register(function: Callable[..., Measurement]) -> Callable[..., Measurement]:
+        sources = _source_parameters(function)
         called = name or f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         for kind in findings:
             KINDS.add(kind.id, kind, f"probe {called}")
@@ -149,7 +150,8 @@ def probe(
                 seconds=seconds,
                 load=load,
                 deadline=deadline or max(60.0, 20 * seconds),
-                sources=_source_parameters(function),
+                sources={parameter: kinds[0] for parameter, kinds in sources.items()},
+                instead={parameter: kinds[1:] for parameter, kinds in sources.items() if kinds[1:]},
                 optional=_optional_parameters(function),
                 options=_options(function),
                 where=place(function),
@@ -215,33 +217,33 @@ def _below(module: ModuleType) -> Iterator[ModuleType]:
             yield from _below(child)
 
 
-def _source_parameters(function: Callable[..., Any]) -> dict[str, str]:
+def _source_parameters(function: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
     kinds = {kind.cls: kind.name for kind in SOURCES.things.values()}
     hints = get_type_hints(function)
-    wanted: dict[str, str] = {}
+    wanted: dict[str, tuple[str, ...]] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             continue
-        annotation = _inner(hints.get(parameter.name))
-        if annotation not in kinds:
-            raise PluginError(
-                f"probe {function.__module__}.{function.__name__}: parameter {parameter.name!r} is annotated with "
-                f"{annotation!r}, which is no registered source",
-                hint=f"registered sources: {', '.join(sorted(kinds.values()))}",
-            )
-        wanted[parameter.name] = kinds[annotation]
+        classes = _classes(hints.get(parameter.name))
+        for one in classes:
+            if one not in kinds:
+                raise PluginError(
+                    f"probe {function.__module__}.{function.__name__}: parameter {parameter.name!r} is annotated with "
+                    f"{one!r}, which is no registered source",
+                    hint=f"registered sources: {', '.join(sorted(kinds.values()))}",
+                )
+        wanted[parameter.name] = tuple(kinds[one] for one in classes)
     return wanted
 
 
 def _optional_parameters(function: Callable[..., Any]) -> frozenset[str]:
     hints = get_type_hints(function)
-    return frozenset(name for name in _source_parameters(function) if _inner(hints[name]) is not hints[name])
+    return frozenset(name for name in _source_parameters(function) if type(None) in get_args(hints[name]))
 
 
-def _inner(hint: Any) -> Any:
-    """Return X of ``X | None``, else the hint as it is."""
-    parts = [part for part in get_args(hint) if part is not type(None)]
-    return parts[0] if len(parts) == 1 and type(None) in get_args(hint) else hint
+def _classes(hint: Any) -> list[Any]:
+    """Return X and Y of ``X | Y`` and of ``X | Y | None``, else the hint alone."""
+    return [part for part in get_args(hint) if part is not type(None)] or [hint]
 
 
 def _options(function: Callable[..., Any]) -> dict[str, Any]:

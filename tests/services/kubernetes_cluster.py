@@ -8,14 +8,10 @@ settings that a kubelet changes are put back. It needs root, and the programs of
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import secrets
 import subprocess
-import sys
-import tarfile
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,13 +19,9 @@ from typing import Any
 
 from sickbay.lab.systems.processes import LabError
 from tests.services import kubernetes_build
-from tests.services.uml import MARK, ROOT
+from tests.services.namespaces import enter, packed, trees
 
 ADDRESS, POD_NET = "10.231.9.1", "10.231.10"
-SETTINGS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
-            "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes")  # fmt: skip
-"""Settings of the one kernel there is, which a kubelet changes."""
-GROUPS = Path("/sys/fs/cgroup")
 CONTAINERD = """version = 2
 root = "{home}/containerd"
 state = "/run/containerd"
@@ -62,52 +54,6 @@ def hindrance() -> str:
     if not kubernetes_build.built():
         return "the programs are not built: `python -m tests.services.kubernetes_build` (ten minutes, once)"
     return ""
-
-
-def run(module: str, seconds: float, *arguments: str) -> Any:
-    """Run a module of the tests in namespaces of its own, and return what it printed behind the mark, as JSON."""
-    kept = {name: (Path("/proc/sys") / name).read_text() for name in SETTINGS}
-    group = f"sickbay-{secrets.token_hex(4)}"
-    # the directory is removed when the namespaces are gone, and what was mounted below it with them
-    with tempfile.TemporaryDirectory(prefix="sickbay-cluster-") as home:
-        command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable,
-                   "-m", module, group, home, *arguments]  # fmt: skip
-        try:
-            done = subprocess.run(
-                command,
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=seconds,
-                check=False,
-            )
-        finally:
-            for name, value in kept.items():
-                if (Path("/proc/sys") / name).read_text() != value:
-                    (Path("/proc/sys") / name).write_text(value)
-            _remove_groups(group)
-    for line in done.stdout.splitlines():
-        if line.startswith(MARK):
-            return json.loads(line.removeprefix(MARK))
-    raise AssertionError(f"it ended without a result: {done.stdout[-1500:]}\n{done.stderr[-3000:]}")
-
-
-def _remove_groups(name: str) -> None:
-    end = time.monotonic() + 10
-    places = [GROUPS / name, *(tree / name for tree in GROUPS.iterdir() if tree.is_dir())]
-    while (left := [place for place in places if place.exists()]) and time.monotonic() < end:
-        for place in left:
-            for inner, _, _ in os.walk(place, topdown=False):
-                with contextlib.suppress(OSError):  # a process in it is still ending
-                    Path(inner).rmdir()
-        time.sleep(0.2)
-
-
-def _trees() -> list[Path]:
-    if (GROUPS / "cgroup.controllers").exists():
-        return [GROUPS]
-    return [place for place in GROUPS.iterdir() if place.is_dir() and place.name != "unified"]
 
 
 class Cluster:
@@ -152,7 +98,7 @@ class Cluster:
 
     def image(self, name: str, files: Mapping[str, bytes], links: Mapping[str, str], folders: Sequence[str]) -> None:
         """Make an image of one layer and give it to containerd: no registry and no builder is needed."""
-        layer = _tar(files, links, folders)
+        layer = packed(files, links, folders)
         digest = _sha(layer)
         config = json.dumps({
             "architecture": "amd64", "os": "linux", "config": {"Cmd": ["/pause"]},
@@ -160,8 +106,8 @@ class Cluster:
         }).encode()  # fmt: skip
         manifest = [{"Config": f"{_sha(config)}.json", "RepoTags": [f"docker.io/{name}"], "Layers": ["layer.tar"]}]
         archive = self.home / "image.tar"
-        packed = {f"{_sha(config)}.json": config, "layer.tar": layer, "manifest.json": json.dumps(manifest).encode()}
-        archive.write_bytes(_tar(packed, {}, ()))
+        held = {f"{_sha(config)}.json": config, "layer.tar": layer, "manifest.json": json.dumps(manifest).encode()}
+        archive.write_bytes(packed(held, {}, ()))
         self._do("ctr", "--address", "/run/containerd/containerd.sock", "-n", "k8s.io", "images", "import", archive)
 
     def stop(self) -> None:
@@ -181,7 +127,7 @@ class Cluster:
     def _start(self) -> None:
         self._namespaces()
         self._secrets()
-        for tree in _trees():
+        for tree in trees():
             with contextlib.suppress(OSError):
                 (tree / self.group).mkdir()
             if tree.name.startswith("cpuset"):  # a group of version 1 inherits neither
@@ -220,17 +166,15 @@ class Cluster:
         self._until("the node", self._node_ready, 120)
 
     def _namespaces(self) -> None:
-        """Bring up the network within, and cover the directories that a kubelet and containerd insist on."""
+        """Bring up the network within."""
+        enter()
         for command in (
-            ["ip", "link", "set", "lo", "up"],
             ["ip", "link", "add", "node0", "type", "veth", "peer", "name", "beyond0"],
             ["ip", "addr", "add", f"{ADDRESS}/24", "dev", "node0"], ["ip", "link", "set", "node0", "up"],
             ["ip", "link", "set", "beyond0", "up"],
             ["ip", "route", "add", "default", "dev", "node0"],
         ):  # fmt: skip
             subprocess.run(command, check=True, capture_output=True)
-        for covered in ("/run", "/var/log"):
-            subprocess.run(["mount", "-t", "tmpfs", "none", covered], check=True, capture_output=True)
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
     def _secrets(self) -> None:
@@ -309,24 +253,6 @@ class Cluster:
         with contextlib.closing(self.client("default")) as client:
             nodes = list(client.list(Node))
         return any(c.type == "Ready" and c.status == "True" for n in nodes for c in n.status.conditions or ())
-
-
-def _tar(files: Mapping[str, bytes], links: Mapping[str, str], folders: Sequence[str]) -> bytes:
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w") as packed:
-        for name in folders:
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            packed.addfile(entry)
-        for name, target in links.items():
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.linkname = tarfile.SYMTYPE, target
-            packed.addfile(entry)
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o755
-            packed.addfile(entry, io.BytesIO(content))
-    return held.getvalue()
 
 
 def _sha(content: bytes) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import kubernetes_cluster
+from tests.services import namespaces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module")
 def said():
     records = [os.environ["SICKBAY_RECORD"]] if os.environ.get("SICKBAY_RECORD") else []
-    return kubernetes_cluster.run("tests.services.in_cluster", 800, *records)
+    return namespaces.run("tests.services.in_cluster", 800, *records)
 
 
 def test_the_shipped_role_is_enough_and_no_more_than_it_says(said):
@@ -61,4 +61,4 @@ def test_without_rights_nothing_is_claimed_and_the_right_that_is_missing_is_name
 
 def test_nothing_is_left_on_the_host(said):
     assert not list(Path("/sys/fs/cgroup").glob("**/sickbay-????????"))
-    assert "sickbay-cluster" not in Path("/proc/mounts").read_text(encoding="utf-8")
+    assert "sickbay-namespaces" not in Path("/proc/mounts").read_text(encoding="utf-8")

@@ -113,7 +113,7 @@ def _probe(rooms: Rooms, name: str) -> dict[str, Any]:
     return _entry(
         "probe", name, (probe.run.__doc__ or "").strip(),
         findings=[f"{kind.id}: {kind.says}" for kind in probe.findings],
-        sources=sorted(set(probe.sources.values())),
+        sources=sorted(probe.kinds),
         options=[f"{key} = {default!r}" for key, default in probe.options.items()],
         cost=f"about {words.duration(probe.seconds)}, load on what it reads: {probe.load}",
         where=probe.where,
@@ -148,7 +148,7 @@ def _fault(rooms: Rooms, name: str) -> dict[str, Any]:
 
 def _source(rooms: Rooms, name: str) -> dict[str, Any]:
     source = rooms.sources()[name]
-    probes = [probe.name for probe in rooms.probes().values() if name in probe.sources.values()]
+    probes = [probe.name for probe in rooms.probes().values() if name in probe.kinds]
     return _entry("source", name, source.says, probes=probes, where=source.where)
 
 

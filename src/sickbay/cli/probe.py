@@ -144,7 +144,7 @@ def _described(probe: Probe) -> dict[str, Any]:
         "says": probe.says,
         "seconds": probe.seconds,
         "load": probe.load,
-        "sources": sorted(set(probe.sources.values())),
+        "sources": sorted(probe.kinds),
         "findings": [kind.id for kind in probe.findings],
         "options": dict(probe.options),
     }

@@ -43,6 +43,13 @@ class Connections:
         """Return the clients that a probe's parameters ask for."""
         return {
             parameter: self._maybe(kind) if parameter in probe.optional else self.get(kind)
+            for parameter, kind in self.chosen(probe).items()
+        }
+
+    def chosen(self, probe: Probe) -> dict[str, str]:
+        """Return parameter → kind of source that is read for it: the first of its kinds that the site names."""
+        return {
+            parameter: next((k for k in (kind, *probe.instead.get(parameter, ())) if self.configured(k)), kind)
             for parameter, kind in probe.sources.items()
         }
 
@@ -57,7 +64,7 @@ class Connections:
 
     def lacking(self, probe: Probe) -> list[str]:
         """Return the kinds of source a probe needs that the site does not name."""
-        needed = {kind for parameter, kind in probe.sources.items() if parameter not in probe.optional}
+        needed = {kind for parameter, kind in self.chosen(probe).items() if parameter not in probe.optional}
         return sorted(kind for kind in needed if not self.configured(kind))
 
     def close(self) -> None:

@@ -48,7 +48,7 @@ def run_probe(
     if lacking:
         raise UserError(f"probe {name} reads {', '.join(lacking)}, which the site file does not name")
     try:
-        for kind in sorted({kind for name, kind in probe.sources.items() if name not in probe.optional}):
+        for kind in sorted({kind for name, kind in connections.chosen(probe).items() if name not in probe.optional}):
             connections.get(kind)
         run = runner.start(probe, connections, given, lambda _: None)
         told = [float(value) for value in given.values() if isinstance(value, (int, float))]

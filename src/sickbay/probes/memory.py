@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sickbay.errors import SourceError
 from sickbay.probes import memory_shapes as shapes
@@ -16,6 +16,7 @@ from sickbay.probes.memory_lives import Watch, watch
 from sickbay.probes.memory_shapes import Shape
 from sickbay.registry import probe
 from sickbay.sources.cgroups import Cgroups
+from sickbay.sources.containers import Containers
 from sickbay.sources.kubernetes import Kubernetes
 from sickbay.stats.grading import grade
 from sickbay.terms.evidence import Evidence, Line, Rows, Series
@@ -56,16 +57,21 @@ HORIZON = 10.0
 
 @probe(findings=ALL, seconds=9.0, deadline=60)
 def lives(
-    kubernetes: Kubernetes, cgroups: Cgroups | None, *, least: float = 6.0, longest: float = 13.0, every: float = 0.2
+    runtime: Kubernetes | Containers,
+    cgroups: Cgroups | None,
+    *,
+    least: float = 6.0,
+    longest: float = 13.0,
+    every: float = 0.2,
 ) -> Iterable[Finding]:
     """Watches the memory of each container for some seconds: control groups on its own node, else its /metrics."""
-    seen = watch(kubernetes, cgroups, least, longest, every)
+    seen = watch(runtime, cgroups, least, longest, every)
     limits = sorted({life.limit for life in seen.lives if life.limit})
     if not limits:
         raise SourceError("not applicable: the containers have no memory limit, so nothing can be near it")
     found = [shapes.of(life) for life in seen.lives if life.limit]
     evidence = Evidence(
-        {"by": seen.by, "lives": len(found), "seconds": round(seen.seconds, 1)}, [_chart(seen, kubernetes)]
+        {"by": seen.by, "lives": len(found), "seconds": round(seen.seconds, 1)}, [_chart(seen, runtime.now)]
     )
     yield from _base(found, evidence)
     yield _climbs(found, seen)
@@ -178,7 +184,7 @@ def _needs(found: list[Shape], seen: Watch) -> Finding:
     )  # fmt: skip
 
 
-def _chart(seen: Watch, kubernetes: Kubernetes) -> Series:
+def _chart(seen: Watch, now: datetime) -> Series:
     """Return memory over time per life, as share of its limit."""
     shown = sorted(seen.lives, key=lambda life: -len(life.samples))[:6]
     grid = [0.5 * k for k in range(int(seen.seconds / 0.5) + 1)]
@@ -189,7 +195,7 @@ def _chart(seen: Watch, kubernetes: Kubernetes) -> Series:
             near = [s.memory for s in life.samples if at <= s.at < at + 0.5]
             values.append(max(near) / life.limit if near and life.limit else None)
         lines.append(Line(f"{life.pod[-12:]} {life.id[:6]}", tuple(values)))
-    times = tuple(kubernetes.now + timedelta(seconds=at) for at in grid)
+    times = tuple(now + timedelta(seconds=at) for at in grid)
     return Series(times, tuple(lines), "share of the limit", f"Memory, by {seen.by}")
 
 

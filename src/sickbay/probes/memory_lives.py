@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sickbay.errors import SourceError
 from sickbay.sources.cgroups import Cgroups, Group
+from sickbay.sources.containers import Containers
 from sickbay.sources.kubernetes import Kubernetes
 from sickbay.sources.kubernetes_objects import Pod
 
@@ -65,16 +66,18 @@ class Watch:
     problems: tuple[str, ...]
 
 
-def watch(kubernetes: Kubernetes, cgroups: Cgroups | None, least: float, longest: float, every: float) -> Watch:
+def watch(
+    runtime: Kubernetes | Containers, cgroups: Cgroups | None, least: float, longest: float, every: float
+) -> Watch:
     """Return the lives of the workload's containers over the next seconds; SourceError when nothing can be read.
 
     It ends between ``least`` and ``longest`` seconds: when each pod was seen to be killed, or to serve for ``least``.
     """
-    pods = kubernetes.pods()
+    pods = runtime.pods()
     if not pods:
-        raise SourceError(f"no data: there are no pods of {kubernetes.about}")
+        raise SourceError(f"no data: there are no pods of {runtime.about}")
     chosen = sorted(pods, key=lambda pod: (-sum(c.restarts for c in pod.containers), pod.name))[:MOST_PODS]
-    seen = _Seen(kubernetes, cgroups, {pod.name: pod for pod in chosen}, time.monotonic(), least)
+    seen = _Seen(runtime, cgroups, {pod.name: pod for pod in chosen}, time.monotonic(), least)
     threads = [threading.Thread(target=seen.follow, args=(longest,), daemon=True)]
     threads += [threading.Thread(target=seen.read, args=(pod.name, every), daemon=True) for pod in chosen]
     for thread in threads:
@@ -95,9 +98,14 @@ def watch(kubernetes: Kubernetes, cgroups: Cgroups | None, least: float, longest
 
 class _Seen:
     def __init__(
-        self, kubernetes: Kubernetes, cgroups: Cgroups | None, pods: dict[str, Pod], began: float, least: float
+        self,
+        runtime: Kubernetes | Containers,
+        cgroups: Cgroups | None,
+        pods: dict[str, Pod],
+        began: float,
+        least: float,
     ) -> None:
-        self.kubernetes, self.cgroups, self.pods, self.began = kubernetes, cgroups, pods, began
+        self.runtime, self.cgroups, self.pods, self.began = runtime, cgroups, pods, began
         self.lives: dict[str, Life] = {}
         self.problems: set[str] = set()
         self.grouped = False
@@ -108,7 +116,7 @@ class _Seen:
     def follow(self, seconds: float) -> None:
         """Keep up with restarts."""
         try:
-            for pod in self.kubernetes.follow(seconds):
+            for pod in self.runtime.follow(seconds):
                 if pod.name in self.pods:
                     self._ended(pod)
                     self.pods[pod.name] = pod
@@ -144,7 +152,8 @@ class _Seen:
             identity = self._identity(pod)
             if identity and not all(container.waiting for container in pod.containers):
                 if identity not in groups:
-                    groups[identity] = self.cgroups.find(identity).get(identity) if self.cgroups else None
+                    named = identity.partition("#")[0]
+                    groups[identity] = self.cgroups.find(named).get(named) if self.cgroups else None
                 scrapes = self._take(pod, identity, groups[identity], at, scrapes)
             time.sleep(max(0.0, every - (time.monotonic() - self.began - at)))
 
@@ -163,7 +172,7 @@ class _Seen:
                 return scrapes
         if scrapes and (pod.ready or memory is None):
             try:
-                said = self.kubernetes.metrics(pod, PATIENCE)
+                said = self.runtime.metrics(pod, PATIENCE)
                 requests, running = said.total(*REQUESTS), said.total(*RUNNING)
                 memory = said.total(*RESIDENT) if memory is None else memory
             except SourceError as error:

@@ -9,6 +9,7 @@ from datetime import datetime
 from sickbay.errors import SourceError
 from sickbay.registry import probe
 from sickbay.sources.cgroups import Cgroups
+from sickbay.sources.containers import Containers
 from sickbay.sources.kubernetes import Kubernetes
 from sickbay.sources.kubernetes_objects import Container, Pod, Revision
 from sickbay.terms.change import Change
@@ -28,11 +29,11 @@ OTHERWISE = FindingKind(
 
 
 @probe(findings=[KILLED, EVICTED, OTHERWISE], seconds=0.5, deadline=20)
-def state(kubernetes: Kubernetes, cgroups: Cgroups | None) -> Iterable[Finding]:
+def state(runtime: Kubernetes | Containers, cgroups: Cgroups | None) -> Iterable[Finding]:
     """Reads how the containers of the workload are and how they ended; on their node also killed children."""
-    pods = kubernetes.pods()
+    pods = runtime.pods()
     if not pods:
-        raise SourceError(f"no data: there are no pods of {kubernetes.about}")
+        raise SourceError(f"no data: there are no pods of {runtime.about}")
     containers = [(pod, one) for pod in pods for one in pod.containers]
     killed = [(pod, one) for pod, one in containers if one.last and one.last.out_of_memory]
     children = _child_kills(containers, cgroups)
@@ -40,7 +41,7 @@ def state(kubernetes: Kubernetes, cgroups: Cgroups | None) -> Iterable[Finding]:
         ("pod", "restarts", "now", "last end", "lived", "limit"),
         tuple(_row(pod, one) for pod, one in containers[:20]), "Containers",
     )  # fmt: skip
-    strangers = _strangers(kubernetes, pods)
+    strangers = _strangers(runtime, pods)
     evidence = Evidence(
         {"killed": len(killed), "killed_children": sum(children.values()), "pods": len(pods), "strangers": strangers},
         [table],
@@ -52,7 +53,7 @@ def state(kubernetes: Kubernetes, cgroups: Cgroups | None) -> Iterable[Finding]:
             says += f"; the kernel killed {sum(children.values())} child processes in containers that went on"
         yield measured(KILLED, SURE, statistic=float(len(killed) + len(children)), says=f"{says}.", evidence=evidence)
     else:
-        says = f"None of {len(containers)} containers of {kubernetes.about} was killed at its limit"
+        says = f"None of {len(containers)} containers of {runtime.about} was killed at its limit"
         if strangers:
             says += f"; killed were others of the namespace: {', '.join(strangers[:3])}"
         yield measured(KILLED, -CLEAR if cgroups else -LIKELY - 0.7, statistic=0.0, says=f"{says}.", evidence=evidence)
@@ -68,7 +69,7 @@ def _child_kills(containers: list[tuple[Pod, Container]], cgroups: Cgroups | Non
     """Return pod → kills that the kernel counts in a running container: workers that died while the container lived."""
     if cgroups is None:
         return {}
-    by_id = {one.id.rpartition("/")[2]: pod.name for pod, one in containers if one.id and not one.waiting}
+    by_id = {one.group: pod.name for pod, one in containers if one.id and not one.waiting}
     found = {}
     for identity, group in cgroups.find(*by_id).items():
         try:
@@ -80,11 +81,11 @@ def _child_kills(containers: list[tuple[Pod, Container]], cgroups: Cgroups | Non
     return found
 
 
-def _strangers(kubernetes: Kubernetes, mine: list[Pod]) -> list[str]:
+def _strangers(runtime: Kubernetes | Containers, mine: list[Pod]) -> list[str]:
     """Return the names of other pods of the namespace that were killed: not to be mistaken for this workload's."""
     names = {pod.name for pod in mine}
     return [
-        pod.name for pod in kubernetes.neighbours()
+        pod.name for pod in runtime.neighbours()
         if pod.name not in names and any(c.last and c.last.out_of_memory for c in pod.containers)
     ]  # fmt: skip
 
@@ -209,16 +210,16 @@ FEW, MANY = 2, 12
 
 
 @probe(findings=[UNSERVED], seconds=0.4, deadline=20)
-def last_words(kubernetes: Kubernetes) -> Iterable[Finding]:
+def last_words(runtime: Kubernetes | Containers) -> Iterable[Finding]:
     """Reads the log of the run before, where the kernel ended it, and counts the requests that it had answered."""
     served, shown = [], []
-    for pod in kubernetes.pods()[:8]:
+    for pod in runtime.pods()[:8]:
         for one in pod.containers:
             if not (one.last and one.last.out_of_memory):
                 continue
-            lines = kubernetes.log(pod.name, one.name, previous=bool(one.started)) or []
+            lines = runtime.log(pod.name, one.name, previous=bool(one.started)) or []
             if not lines and not one.started:
-                lines = kubernetes.log(pod.name, one.name) or []
+                lines = runtime.log(pod.name, one.name) or []
             if lines:
                 served.append(sum(1 for line in lines if ANSWERED.search(line)))
                 shown.append(f"{pod.name}: {lines[-1][:160]}")

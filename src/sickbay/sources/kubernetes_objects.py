@@ -68,6 +68,12 @@ class Container:
     last: End | None
     """How the run before this one ended; or this one, where it ended just now."""
     id: str
+    """``containerd://…``; where a container keeps its id over its runs (Docker), with ``#`` and the run's number."""
+
+    @property
+    def group(self) -> str:
+        """The id by which its control group is named."""
+        return self.id.rpartition("/")[2].partition("#")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +188,7 @@ def pod(given: Any) -> Pod:
         reason=(status.reason if status else "") or "", message=(status.message if status else "") or "",
         created=utc(meta.creationTimestamp), qos=(status.qosClass if status else "") or "", unschedulable=stuck or "",
         containers=tuple(_container(one, states.get(one.name)) for one in spec.containers),
-        scrape=_scrape(meta.annotations or {}, (status.podIP if status else "") or ""),
+        scrape=scrape(meta.annotations or {}, (status.podIP if status else "") or ""),
         version=meta.resourceVersion or "",
     )  # fmt: skip
 
@@ -221,7 +227,7 @@ def resources(given: Any) -> Resources:
     )  # fmt: skip
 
 
-def _scrape(annotations: Mapping[str, str], address: str) -> str:
+def scrape(annotations: Mapping[str, str], address: str) -> str:
     """Return where a pod says that its metrics are, by the annotations that Prometheus' usual configuration reads."""
     if annotations.get(f"{SCRAPE}scrape") != "true" or not address:
         return ""

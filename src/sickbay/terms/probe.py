@@ -32,6 +32,13 @@ class Probe:
     options: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
     optional: frozenset[str] = frozenset()
+    instead: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Parameter → kinds of source that do as well, where the site does not name the one in ``sources``."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Every kind of source that it may read."""
+        return frozenset(self.sources.values()).union(*self.instead.values())
 
     @property
     def says(self) -> str:

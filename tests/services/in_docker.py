@@ -1,0 +1,173 @@
+"""Runs within namespaces of its own: a real Docker engine, the lab's scorer in two containers, broken, investigated.
+
+``python -m tests.services.in_docker GROUP HOME`` prints one line of JSON: what the product said at each step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sickbay.investigation import doctor, investigate
+from sickbay.lab.systems.environments import cache, environment
+from sickbay.lab.systems.pods import PROGRAMS, USUAL
+from tests.services.namespaces import enter, packed
+from tests.services.uml import MARK
+
+IMAGE, PORTS = "sickbay/python:1", (8081, 8082)
+SITE = """[system]
+name = "scorer"
+
+[source.containers]
+socket = "{socket}"
+name = "scorer"
+
+[source.logs]
+files = {{ gateway = "traffic/access.log" }}
+
+[source.cgroups]
+"""
+
+
+class Stage:
+    """The engine, the scorer on it, its clients, and the site file of its user."""
+
+    def __init__(self, group: str, home: Path) -> None:
+        self.group, self.home, self.socket = group, home, home / "docker.sock"
+        unpacked = cache() / "debian-docker" / "usr"
+        path = os.pathsep.join([str(unpacked / "sbin"), str(unpacked / "bin"), os.environ["PATH"]])
+        library = unpacked / "lib" / "x86_64-linux-gnu"
+        self.environ = os.environ | {"PATH": path, "LD_LIBRARY_PATH": str(library)}
+        self.python = environment("serving") / "bin" / "python"
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Start the engine, and give it an image that holds only places to mount at."""
+        enter()
+        for name in ("traffic", "code"):
+            (self.home / name).mkdir()
+        # no network of its own making, no address tables: containers share the namespace's loopback
+        self.launch(
+            "dockerd", "--data-root", self.home / "data", "--exec-root", self.home / "exec", "-p", self.home / "pid",
+            "-H", f"unix://{self.socket}", "--iptables=false", "--ip6tables=false", "--bridge=none",
+            "--storage-driver", "vfs", "--oom-score-adjust", "0", "--cgroup-parent", self.group,
+        )  # fmt: skip
+        self.wait("the engine", lambda: self.docker("version", check=False).returncode == 0, 60)
+        image = self.home / "image.tar"
+        links = {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64"}
+        image.write_bytes(packed({}, links, ("usr", "tmp")))
+        self.docker("import", image, IMAGE)
+        train = [self.python, PROGRAMS / "scorer" / "train.py", self.home / "model.joblib", "30", "6"]
+        subprocess.run([str(part) for part in train], check=True, capture_output=True)
+        endpoints = [(f"scorer-{n}", port) for n, port in enumerate(PORTS)]
+        (self.home / "traffic" / "endpoints.json").write_text(json.dumps(endpoints), encoding="utf-8")
+        (self.home / "traffic" / "clients.json").write_text(json.dumps(dict(USUAL)), encoding="utf-8")
+        (self.home / "sickbay.toml").write_text(SITE.format(socket=self.socket), encoding="utf-8")
+
+    def launch(self, *command: str | Path) -> None:
+        """Start a program that stays."""
+        with (self.home / f"{Path(command[0]).name}.log").open("ab") as log:
+            self.running.append(
+                subprocess.Popen([str(part) for part in command], stdout=log, stderr=log, env=self.environ)
+            )
+
+    def docker(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the client."""
+        command = ["docker", "-H", f"unix://{self.socket}", *map(str, words)]
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=60, check=check)
+
+    def wait(self, what: str, well: Callable[[], bool], seconds: float) -> None:
+        """Wait until something is so."""
+        end = time.monotonic() + seconds
+        while not well():
+            if time.monotonic() > end:
+                said = (self.home / "dockerd.log").read_text(errors="replace")[-1500:]
+                raise AssertionError(f"{what}: not within {seconds:.0f} s; {said}")
+            time.sleep(0.2)
+
+    def serve(self, version: str, *changes: str, limit: int = 288) -> None:
+        """Run two containers of a version in place of those that run; ``new:old`` replaces a file of its code."""
+        place = self.home / "code" / version
+        if not place.exists():
+            shutil.copytree(PROGRAMS / "scorer", place, ignore=shutil.ignore_patterns("__pycache__"))
+            for change in changes:
+                new, _, old = change.partition(":")
+                shutil.copy(PROGRAMS / "scorer_changes" / f"{new}.py", place / f"{old}.py")
+        (place / "trail.py").write_text("ENTRY = 3500000\n", encoding="utf-8")
+        self.docker("rm", "-f", *(f"scorer-{n}" for n in range(len(PORTS))), check=False)
+        mounts = [str(self.python.parent.parent), str(self.home), "/usr", sys.base_prefix]
+        for n, port in enumerate(PORTS):
+            words = ["run", "-d", "--name", f"scorer-{n}", "--restart", "always", "--network", "host"]
+            words += ["--memory", f"{limit}m", "--workdir", str(place), "--label", "prometheus.io/scrape=true"]
+            words += ["--label", f"prometheus.io/port={port}"]
+            for mount in dict.fromkeys(m for m in mounts if m == "/usr" or not m.startswith("/usr/")):
+                words += ["--volume", f"{mount}:{mount}:ro"]
+            settings = {
+                "PORT": port, "MODEL_URI": self.home / "model.joblib", "MALLOC_ARENA_MAX": 2, "OMP_NUM_THREADS": 1,
+                "OPENBLAS_NUM_THREADS": 1, "PYTHONUNBUFFERED": 1,
+            }  # fmt: skip
+            for name, value in settings.items():
+                words += ["--env", f"{name}={value}"]
+            self.docker(*words, IMAGE, str(self.python), "server.py")
+
+    def clients(self) -> None:
+        """Let the clients come."""
+        self.launch(self.python, PROGRAMS / "scorer" / "gateway.py", self.home / "traffic", "1")
+
+    def killed(self) -> bool:
+        """Return whether the engine saw a kill at the limit."""
+        found = self.docker("inspect", "--format", "{{.State.OOMKilled}}", *(f"scorer-{n}" for n in range(len(PORTS))))
+        return "true" in found.stdout
+
+    def look(self) -> dict[str, Any]:
+        """Investigate, and return what a test wants to know of it."""
+        diagnosis = investigate(self.home / "sickbay.toml", "serving-oom")
+        return {
+            "ranked": [(cause.id, round(cause.probability, 3)) for cause in diagnosis.causes[:3]],
+            "none": round(diagnosis.none_of_these, 3),
+            "on": {f.id: f.says for f in diagnosis.findings if f.on and f.log_ratio > 2},
+            "unknown": {f.id: f.reason for f in diagnosis.findings if f.status == "unknown"},
+        }
+
+    def stop(self) -> None:
+        """End everything; what is left of the containers ends with the namespaces."""
+        for process in self.running:
+            process.terminate()
+
+
+def steps(stage: Stage) -> Iterator[tuple[str, Any]]:
+    """Do one thing after the other, and yield what the product said of each."""
+    stage.start()
+    stage.serve("1.4.1")
+    time.sleep(6)
+    stage.clients()
+    time.sleep(6)
+    (stage.home / "traffic" / "access.log").write_bytes(b"")
+    time.sleep(6)
+    yield "doctor", {check.what: [check.ok, check.detail] for check in doctor(stage.home / "sickbay.toml")}
+    yield "healthy", stage.look()
+    stage.serve("1.5.0", "audit_trail:audit")
+    stage.wait("a kill", stage.killed, 60)
+    time.sleep(2)
+    yield "leak", stage.look()
+
+
+def main() -> None:
+    """Do the steps, and print what came of them."""
+    stage = Stage(sys.argv[1], Path(sys.argv[2]))
+    try:
+        said = dict(steps(stage))
+    finally:
+        stage.stop()
+    print(f"{MARK}{json.dumps(said)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
