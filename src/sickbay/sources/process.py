@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -14,7 +14,7 @@ import psutil
 
 from sickbay.errors import SiteFileError, SourceError, SourceForbidden
 from sickbay.registry import source
-from sickbay.sources import backlog, cgroups, settings
+from sickbay.sources import backlog, cgroups, settings, workers
 from sickbay.sources.baseline import read_baseline
 from sickbay.sources.context import Check, Context
 from sickbay.sources.host import processes
@@ -22,6 +22,10 @@ from sickbay.sources.once import Once
 
 PROC = Path("/proc")
 NAN = float("nan")
+EVERY = 1.0
+"""Seconds after which it is looked again who serves: the whole list of processes is read for it."""
+SUMS = ("cpu", "run_delay", "majors", "read", "fetched")
+"""What only grows while a process lives."""
 
 
 class _Settings(settings.Settings):
@@ -34,6 +38,7 @@ class _Settings(settings.Settings):
 class Snapshot:
     """Counters of a process at an instant, NaN where this host does not say; seconds and bytes.
 
+    ``workers``: the processes that serve; what is counted is their sum. ``pid``: the one of them that was busiest.
     ``run_delay``: waited for a processor, throttling included. ``majors``: page faults that went to the disk.
     ``throttled``: held back by the quota of its control group. ``limit``: of its group's memory, infinite if none.
     ``stalled``: some task of its group waited for memory (reclaim, or pages that were dropped and are needed again).
@@ -41,7 +46,7 @@ class Snapshot:
 
     at: float
     pid: int
-    started: float
+    workers: tuple[int, ...]
     cpu: float
     run_delay: float
     majors: float
@@ -88,6 +93,8 @@ class Process:
 
     def __init__(self, given: _Settings, base: Path, baseline: Mapping[str, float]) -> None:
         self._given, self._base, self.baseline, self.once = given, base, baseline, Once()
+        self._family: tuple[int, float, tuple[int, ...]] | None = None
+        self._parts: dict[int, dict[str, float]] = {}
 
     @classmethod
     def configured(cls, context: Context) -> bool:
@@ -129,29 +136,30 @@ class Process:
         try:
             for line in psutil.net_connections("tcp"):
                 if line.status == psutil.CONN_LISTEN and line.laddr and line.laddr[1] == self._given.port and line.pid:
-                    return int(line.pid)
+                    return workers.above(int(line.pid), line.laddr[1])
         except psutil.AccessDenied:
             raise SourceForbidden("sockets of other users' processes may not be listed by this user") from None
         raise SourceError(f"unreachable: no process listens on port {self._given.port}")
 
+    def workers(self) -> tuple[int, ...]:
+        """Return the processes that serve, the busiest first, looked up once a second; SourceError when it is gone."""
+        root, now = self.pid(), time.monotonic()
+        if self._family is None or self._family[0] != root or now - self._family[1] > EVERY:
+            self._family = (root, now, workers.below(root))
+        return self._family[2]
+
     def snapshot(self) -> Snapshot:
         """Return its counters now; SourceError when it is gone, SourceForbidden when it may not be read."""
-        pid = self.pid()
-        try:
-            process = psutil.Process(pid)
-            with process.oneshot():
-                times, memory, began = process.cpu_times(), process.memory_info(), process.create_time()
-        except psutil.NoSuchProcess:
-            raise SourceError(f"unreachable: the process {pid} is gone") from None
-        except psutil.AccessDenied:
-            raise SourceForbidden(f"the process {pid} may not be read by this user") from None
-        status, io = _pairs(PROC / str(pid) / "status"), _pairs(PROC / str(pid) / "io")
-        group = _Group(pid)
+        pids = self.workers()
+        parts = {pid: part for pid in pids if (part := _counters(pid)) is not None}
+        if not parts:
+            self._family = None  # who serves now is looked up at the next look
+            raise SourceError(f"unreachable: the process {pids[0]} is gone")
+        self._parts = parts
+        group = _Group(next(iter(parts)))
         return Snapshot(
-            at=time.monotonic(), pid=pid, started=began, cpu=times.user + times.system, run_delay=_run_delay(pid),
-            majors=_majors(pid), read=io.get("read_bytes", NAN), fetched=io.get("rchar", NAN), rss=float(memory.rss),
-            swap=status.get("VmSwap", NAN) * 1024, throttled=group.throttled(), stalled=group.stalled(),
-            **group.memory(),
+            at=time.monotonic(), pid=next(iter(parts)), workers=tuple(parts), throttled=group.throttled(),
+            stalled=group.stalled(), **_summed(parts), **group.memory(),
         )  # fmt: skip
 
     def watch(self, seconds: float, pause: float = 0.1) -> Watch:
@@ -159,12 +167,14 @@ class Process:
         began = time.monotonic()
         first = last = None
         samples = waits = runs = missing = starts = 0
+        ended: dict[str, float] = dict.fromkeys(SUMS, 0.0)
+        parts: dict[int, dict[str, float]] = {}
         memory, blocked, faulting, unread = [], [], [], []
         listens: frozenset[int] = frozenset()
         while time.monotonic() - began < seconds:
             try:
                 now = self.snapshot()
-                states, faults = _states(now.pid)
+                states, faults = _all_states(now.workers)
             except SourceForbidden:
                 raise
             except SourceError:
@@ -174,10 +184,14 @@ class Process:
             samples += 1
             waits += "D" in states
             runs += states.count("R") > 1
-            starts += last is not None and now.pid != last.pid
-            if first is None or now.pid != first.pid:
-                first, listens = now, backlog.ports(now.pid)
-            last = now
+            if first is None or not set(now.workers) & set(parts):
+                starts += len(now.workers) if first is not None else 0
+                first, listens, ended = now, backlog.ports(now.pid), dict.fromkeys(SUMS, 0.0)
+            else:  # some of its workers may be new: what those that ended had counted stays in the sums
+                starts += len(set(now.workers) - set(parts))
+                for gone in set(parts) - set(now.workers):
+                    ended = {name: ended[name] + parts[gone][name] for name in SUMS}
+            parts, last = self._parts, now
             memory.append((now.at - began, now.rss))
             blocked.append(states.count("D"))
             faulting.append(faults)
@@ -186,6 +200,7 @@ class Process:
             time.sleep(pause)
         if first is None or last is None:
             raise SourceError("unreachable: the process was not there while it was looked for")
+        last = replace(last, **{name: getattr(last, name) + ended[name] for name in SUMS})
         every = samples + missing
         return Watch(
             first, last, time.monotonic() - began, samples, waits / samples, runs / samples, starts, missing / every,
@@ -199,7 +214,8 @@ class Process:
         except SourceError as error:
             return [Check("process", False, str(error))]
         lacking = [name for name in ("run_delay", "read", "throttled") if getattr(now, name) != getattr(now, name)]
-        says = f"process {now.pid}, {now.rss / 1e6:.0f} MB" + (f"; unknown: {', '.join(lacking)}" if lacking else "")
+        who = f"process {now.pid}" if len(now.workers) == 1 else f"{len(now.workers)} workers of process {self.pid()}"
+        says = f"{who}, {now.rss / 1e6:.0f} MB" + (f"; unknown: {', '.join(lacking)}" if lacking else "")
         return [Check("process", True, says)]
 
     def close(self) -> None:
@@ -216,6 +232,36 @@ def _pairs(file: Path) -> dict[str, float]:
             if number and number[0].isdigit():
                 found[name] = float(number[0])
     return found
+
+
+def _counters(pid: int) -> dict[str, float] | None:
+    """Return what the kernel counts for one process; None when it is gone, SourceForbidden when it may not be read."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times, memory = process.cpu_times(), process.memory_info()
+    except psutil.NoSuchProcess:
+        return None
+    except psutil.AccessDenied:
+        raise SourceForbidden(f"the process {pid} may not be read by this user") from None
+    status, io = _pairs(PROC / str(pid) / "status"), _pairs(PROC / str(pid) / "io")
+    return {
+        "cpu": times.user + times.system, "run_delay": _run_delay(pid), "majors": _majors(pid),
+        "read": io.get("read_bytes", NAN), "fetched": io.get("rchar", NAN), "rss": float(memory.rss),
+        "swap": status.get("VmSwap", NAN) * 1024,
+    }  # fmt: skip
+
+
+def _summed(parts: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
+    """Return the sum over the processes; NaN where one of them does not say."""
+    each = list(parts.values())
+    return {name: sum(part[name] for part in each) for name in each[0]}
+
+
+def _all_states(pids: Sequence[int]) -> tuple[str, float]:
+    """Return the states of the threads of several processes, and how many wait for the disk in a page fault."""
+    found = [_states(pid) for pid in pids]
+    return "".join(letters for letters, _ in found), sum(faults for _, faults in found)
 
 
 def _states(pid: int) -> tuple[str, float]:

@@ -83,11 +83,12 @@ class Profile:
         found: list[list[Thread]] = []
         failed: SourceError | None = None
         with self._lock:
-            for _ in range(min(count, MOST - self._taken)):
+            for turn in range(min(count, MOST - self._taken)):
                 began = time.monotonic()
                 self._taken += 1
                 try:
-                    found.append(_dump(self._reader.pid()))
+                    serving = self._reader.workers()  # of several, each in its turn
+                    found.append(_dump(serving[turn % len(serving)]))
                 except SourceForbidden:
                     raise
                 except SourceError as error:  # without stopping it, a few dumps come to nothing
