@@ -258,7 +258,7 @@ def main() -> None:
     """Start the cluster, do the steps, and print what came of them."""
     group, home, *rest = sys.argv[1:]
     records = Path(rest[0]) if rest else None
-    said: dict[str, Any] = {}
+    said: dict[str, Any] = {"group": group}
     began = time.monotonic()
     with Cluster(group, Path(home)) as cluster:
         said["seconds to a ready node"] = round(time.monotonic() - began, 1)

@@ -60,5 +60,5 @@ def test_without_rights_nothing_is_claimed_and_the_right_that_is_missing_is_name
 
 
 def test_nothing_is_left_on_the_host(said):
-    assert not list(Path("/sys/fs/cgroup").glob("**/sickbay-????????"))
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/{said['group']}"))
     assert "sickbay-namespaces" not in Path("/proc/mounts").read_text(encoding="utf-8")
