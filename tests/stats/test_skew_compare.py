@@ -70,6 +70,16 @@ def test_the_sample_holds_every_mismatch_when_there_are_few():
         assert counts.entities == counts.mismatched
 
 
+@pytest.mark.parametrize(("kind", "first"), [("int32", 0), ("int32", -(2**31)), ("int64", -(2**63)), ("uint64", 2**63)])
+def test_keys_of_every_width_up_to_their_ends_are_sampled(kind, first):
+    rows = 60_000
+    ids = np.array([first + i for i in range(rows)], dtype=kind)
+    offline = pd.DataFrame({"id": ids, "x": np.arange(rows) * 1.0})
+    found = compared(offline, offline.assign(x=offline.x + 0.5), keys=["id"], sample=2000)
+    assert found.sides.matched == rows
+    assert 1500 < len(found.pairs["x"].offline) < 12_000
+
+
 def test_a_large_sample_is_bounded_and_the_same_every_time():
     rows = 60_000
     offline = pd.DataFrame({"id": np.arange(rows), "x": np.arange(rows) * 1.0})
