@@ -99,12 +99,21 @@ def _draw(
         wanted.append(exp.Paren(this=exp.And(this=inside, expression=differs)) if inside is not TRUE else differs)
     where = TRUE if any(w is TRUE for w in wanted) else exp.or_(*wanted)
     only = within(keys, largest)
-    if found is not None and found.kept is not None and found.kept.has(both, largest):
+    if found is not None and found.odd is not None and not segments:
+        # what differs in the shared features is there; the others are read as ever, and no more than they need
+        needed = max([equal, *(shares[f.name] for f in part if f.name not in found.shared)])
+        if found.kept is not None and found.kept.has(both, needed):
+            base = found.kept.rows(both)
+        else:
+            base = joining.joined(keys, sides, Asked(both, only=within(keys, needed), shared=found.shared))
+        select = _where(exp.union(found.odd.without(base), found.odd.rows(both), distinct=False), where)
+    elif found is not None and found.odd is None and found.kept is not None and found.kept.has(both, largest):
         select = _where(found.kept.rows(both), where)
-    elif found is not None and where is not TRUE:
+    elif found is not None and where is not TRUE and 2 * len(part) <= len(both):
         # the keys of the sample first, from a join of what differs alone: all columns are carried for those only
         named = _where(joining.joined(keys, sides, Asked(part, only=only)), where, [n for n, _ in keys.named(1)])
-        asked = Asked(both, extra=segments, within="wanted", shared=found.shared)
+        same = found.shared if found.odd is None else frozenset()
+        asked = Asked(both, extra=segments, within="wanted", shared=same)
         select = _where(joining.joined(keys, sides, asked), TRUE).with_("wanted", as_=named, materialized=True)
     else:
         select = _where(joining.joined(keys, sides, Asked(both, extra=segments, only=only)), where)
@@ -130,7 +139,7 @@ def _draw(
 TRUE = exp.true()
 
 
-def _where(rows: exp.Select, where: exp.Expression, names: Sequence[str] = ()) -> exp.Select:
+def _where(rows: exp.Query, where: exp.Expression, names: Sequence[str] = ()) -> exp.Select:
     """Return the pairs that a condition holds for: these columns, or all of them."""
     columns: list[exp.Expression] = [exp.column(name) for name in names] or [exp.Star()]
     select = exp.select(*columns).from_(rows.subquery("j", copy=False)).limit(ROWS)
