@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import sickbay
 from sickbay.cli import main
+from sickbay.errors import TableError
 from sickbay.stats.skew import apart
 from tests.services import nasty
 from tests.services import postgres as postgres_server
@@ -115,6 +119,47 @@ def test_the_command_says_what_was_sampled(postgres, files, monkeypatch, capsys)
     assert {f["name"]: f["types"] for f in found["features"]}["plain"] == ["DOUBLE", "double precision"]
     assert main(["skew", *sides]) == 0
     assert "a sample was compared" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.postgres
+def test_times_beyond_those_of_python_are_compared_and_no_end(postgres, tmp_path):
+    import psycopg
+
+    at = [datetime(2026, 1, 1, tzinfo=UTC) if i % 4 else None for i in range(400)]
+    offline = pd.DataFrame({"id": range(400), "until": pd.Series(at, dtype="datetime64[us, UTC]")})
+    with psycopg.connect(postgres) as con:
+        con.execute(
+            "CREATE TABLE until AS SELECT i id, (CASE i % 8 WHEN 0 THEN 'infinity' WHEN 4 THEN '-infinity' ELSE "
+            "'2026-01-01 00:00:00+00' END)::timestamptz until FROM generate_series(0, 399) i"
+        )
+    found = sickbay.skew(offline, f"{postgres}#public.until", keys="id")
+    assert found["until"].counts.mismatched == 100
+    inside = sickbay.skew(f"{postgres}#public.until", f"{postgres}#public.until", keys="id")
+    assert inside["until"].counts.mismatched == 0
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_text_that_is_not_stored_in_utf_8_is_compared_or_refused(postgres, encoding, monkeypatch):
+    import psycopg
+
+    with psycopg.connect(postgres, autocommit=True) as con:
+        con.execute(f"CREATE DATABASE {encoding.lower()} ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'")
+    address = f"{postgres.rpartition('/')[0]}/{encoding.lower()}"
+    offline = pd.DataFrame({"id": range(2_000), "name": [f"ü{i}" for i in range(2_000)]})
+    offline["word"] = np.where(offline.id % 4 == 0, "é", "ü")
+    with psycopg.connect(address, client_encoding="utf8") as con:
+        con.execute(
+            "CREATE TABLE t AS SELECT i id, 'ü' || i AS name, CASE WHEN i % 2 = 0 THEN 'é' ELSE 'ü' END word "
+            "FROM generate_series(0, 1999) i"
+        )
+    found = sickbay.skew(offline, f"{address}#public.t", keys="id")
+    assert {f.name: f.counts.mismatched for f in found.features} == {"name": 0, "word": 500}
+    monkeypatch.setattr(apart, "ROWS", 600)
+    assert sickbay.skew(offline, f"{address}#public.t", keys="id").sampled.share == 0.25
+    if encoding == "LATIN1":
+        with pytest.raises(TableError, match="another hash of the key 'name'"):
+            sickbay.skew(offline, f"{address}#public.t", keys="name")
 
 
 def counted(feature) -> tuple[object, ...]:

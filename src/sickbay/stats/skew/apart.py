@@ -109,10 +109,11 @@ class Sampled:
         counted = " and ".join(
             f"{done:,} of {rows:,} {side} rows" for side, done, rows in zip(SIDES, self.carried, self.rows, strict=True)
         )
-        lowest = f" with a hash in the lowest 1/{round(1 / self.share)}" if self.share < 1 else ""
-        whose = f"those whose {self.key} has a value{lowest}"
+        lowest = f"a hash in the lowest 1/{round(1 / self.share)}"
+        whose = f"those whose {self.key} has {lowest}"
         if self.keys_of is not None:
-            whose = f"those whose {self.key} is one of the {SIDES[self.keys_of]} side's values{lowest}"
+            whose = f"those whose {self.key} is one of the {SIDES[self.keys_of]} side's values"
+            whose += f" with {lowest}" if self.share < 1 else ""
         notes = [
             f"{where}a sample was compared, {counted}, {whose}; all counts are of the sample, and what differs in "
             f"fewer than about {3 / max(1, sides.matched):.2g} of the pairs may be missed"
