@@ -209,3 +209,23 @@ def test_a_window_is_found_also_where_not_every_entity_has_its_events_fetched(tm
     first = found.features[0].explanations[0]
     assert first.hypothesis == "window-length"
     assert first.coverage > 0.95
+
+
+def test_text_that_is_no_number_is_counted_and_not_called_missing():
+    offline = pd.DataFrame({"id": range(200), "x": np.arange(200) * 1.0, "at": pd.Timestamp("2026-01-01")})
+    online = offline.assign(x=offline.x.astype(str), at="2026-01-01 00:00:00")
+    online.loc[::10, "x"] = "n/a"
+    online.loc[::40, "x"] = None
+    online.loc[7:8, "at"] = "soon"
+    for first, second, side in ((offline, online, "online"), (online, offline, "offline")):
+        found = {f.name: f for f in compared(first, second, keys=["id"]).features}
+        assert f"15 {side} values cannot be read as numbers and count as missing" in found["x"].note
+        assert f"2 {side} values cannot be read as times" in found["at"].note
+        assert (found["x"].mismatched, found["at"].mismatched) == (20, 2)
+
+
+def test_a_key_in_other_letters_is_named():
+    offline = pd.DataFrame({"USER_ID": [1], "x": [1.0]})
+    with pytest.raises(TableError, match="no column 'user_id'") as refused:
+        compared(offline, offline, keys=["user_id"])
+    assert "did you mean 'USER_ID'" in refused.value.hint
