@@ -112,7 +112,7 @@ def test_the_command_says_what_was_sampled(postgres, files, monkeypatch, capsys)
     assert found["sampled"]["engines"] == ["files or memory", "PostgreSQL"]
     assert found["sampled"]["key"] == "whole"
     assert found["sampled"]["offline"]["rows"] == 3_000
-    assert found["sampled"]["offline"]["compared"] == found["rows"]["offline"] < FEW
+    assert found["sampled"]["offline"]["compared"] == found["rows"]["offline"] <= 1.1 * FEW
     low, high = found["sampled"]["offline"]["only_interval"]
     assert low <= 50 <= high
     assert "a sample was compared" in found["notes"][0]
