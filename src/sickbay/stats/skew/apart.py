@@ -23,7 +23,7 @@ from sickbay.stats.skew.interval import wilson
 from sickbay.stats.skew.joining import Keys, Sides
 from sickbay.stats.skew.uniqueness import whole
 
-ROWS, CELLS, TEXT = 150_000, 6_000_000, 300_000_000
+ROWS, CELLS, TEXT = 150_000, 6_000_000, 200_000_000
 """What is carried of a side at most, about: rows, values, and characters of text."""
 LOOKED = 200
 """Rows by which the length of texts is judged."""
