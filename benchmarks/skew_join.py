@@ -1,6 +1,7 @@
 """Two sides of 20 features compared from Parquet, beside a raw scan of both, Polars and datacompy; and as-of joins.
 
-    python benchmarks/skew_join.py [--rows 1000000 10000000] [--as-of 100000 1000000] [--explained 1 20] [--repeats 3]
+    python benchmarks/skew_join.py [--rows 1000000 10000000] [--differing one rare most] [--as-of 100000 1000000]
+        [--explained 1 20] [--repeats 3]
 
 20 features (12 numbers, 4 whole numbers, 4 words), the online rows in another order; one feature of 20 differs in 10 %
 of the rows. Every figure is of a process of its own, start included, and the median of the repeats, each beside a raw
@@ -25,6 +26,7 @@ from measure import timed, versions
 
 HERE = Path(__file__).resolve().parent
 PEERS = ("polars", "datacompy")
+DIFFERING = {"one": "1 of 20 differs", "rare": "1 of 20 differs, in 25 rows", "most": "11 of 20 differ"}
 PAIRS = 1_000_000
 """Pairs of the features that are to be explained."""
 RULES = ("round({0}, 1)", "{0} * 100", "{0} + 5", "least({0}, 900)", "-{0}")
@@ -41,8 +43,11 @@ for path in sys.argv[1:]:
 """
 
 
-def write(directory: Path, rows: int) -> None:
-    """Write offline.parquet and online.parquet; f3 is rounded in a tenth of the online rows."""
+def write(directory: Path, rows: int, differing: str = "one") -> None:
+    """Write offline.parquet and online.parquet; numbers are rounded in online rows.
+
+    ``differing``: ``one``: f3 in a tenth of the rows; ``rare``: f3 in 25 rows; ``most``: 11 of 20 in a tenth.
+    """
     import duckdb
 
     con = duckdb.connect(config={"memory_limit": "3GB", "temp_directory": str(directory)})
@@ -53,7 +58,10 @@ def write(directory: Path, rows: int) -> None:
     for side in ("offline", "online"):
         numbers = [f"{draw(k)} * 1000 AS f{k}" for k in range(12)]
         if side == "online":
-            numbers[3] = f"CASE WHEN i % 10 = 0 THEN round({draw(3)} * 1000, 1) ELSE {draw(3)} * 1000 END AS f3"
+            every = max(1, rows // 25) if differing == "rare" else 10
+            for k in range(11) if differing == "most" else (3,):
+                rounded = f"round({draw(k)} * 1000, 1)"
+                numbers[k] = f"CASE WHEN i % {every} = {every - 1} THEN {rounded} ELSE {draw(k)} * 1000 END AS f{k}"
         whole = [f"({draw(20 + k)} * 1000)::INT AS n{k}" for k in range(4)]
         words = [f"'w' || ({draw(30 + k)} * 1000)::INT AS k{k}" for k in range(4)]
         order = "i" if side == "offline" else f"(i * 7919) % {rows}"
@@ -141,6 +149,7 @@ def main() -> int:
     """Measure each size and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000_000, 10_000_000])
+    parser.add_argument("--differing", nargs="*", choices=list(DIFFERING), default=["one"])
     parser.add_argument("--as-of", type=int, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--explained", type=int, nargs="*", default=[1, 20])
     parser.add_argument("--repeats", type=int, default=3)
@@ -161,10 +170,12 @@ def main() -> int:
         return tempfile.TemporaryDirectory(prefix="sickbay-benchmark-", dir=given.spool)
 
     for rows in given.rows:
-        with spool() as directory:
-            write(Path(directory), rows)
-            peers = PEERS if beside and rows <= given.peers_up_to else ()
-            measure(rows, Path(directory), ["--keys", "id"], peers, given)
+        for differing in given.differing:
+            with spool() as directory:
+                print(f"{'':>12} {DIFFERING[differing]}", flush=True)
+                write(Path(directory), rows, differing)
+                peers = PEERS if beside and differing == "one" and rows <= given.peers_up_to else ()
+                measure(rows, Path(directory), ["--keys", "id"], peers, given)
     for rows in given.as_of:
         with spool() as directory:
             print(f"{'':>12} as of", flush=True)

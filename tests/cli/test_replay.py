@@ -163,3 +163,22 @@ def test_a_computation_that_never_ends_is_given_up(capsys, place, monkeypatch):
     code, _, err = run(capsys, "waits.py:f", "SELECT 1")
     assert code == 2
     assert "did not answer" in err
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT max(n) FROM t",
+        "SELECT sum(amount * a.range * b.range) FROM rows, range(10000000) a, range(10000000) b",
+        "SELECT a.range, b.range FROM range(10000000) a, range(10000000) b ORDER BY b.range - a.range",
+    ],
+)
+def test_sql_that_never_ends_is_given_up_as_a_function_is(capsys, place, monkeypatch, sql):
+    from sickbay.gate import computations
+
+    monkeypatch.setattr(computations, "SECONDS", 1.0)
+    code, out, err = run(capsys, "calc.py:spend", sql)
+    assert (code, out) == (2, "")
+    assert "did not answer in 1 s" in err
+    assert " ".join(sql.split())[:40] in err
+    assert run(capsys, "calc.py:spend", "SELECT sum(amount) FROM rows")[0] == 0

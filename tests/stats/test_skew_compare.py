@@ -70,6 +70,16 @@ def test_the_sample_holds_every_mismatch_when_there_are_few():
         assert counts.entities == counts.mismatched
 
 
+@pytest.mark.parametrize(("kind", "first"), [("int32", 0), ("int32", -(2**31)), ("int64", -(2**63)), ("uint64", 2**63)])
+def test_keys_of_every_width_up_to_their_ends_are_sampled(kind, first):
+    rows = 60_000
+    ids = np.array([first + i for i in range(rows)], dtype=kind)
+    offline = pd.DataFrame({"id": ids, "x": np.arange(rows) * 1.0})
+    found = compared(offline, offline.assign(x=offline.x + 0.5), keys=["id"], sample=2000)
+    assert found.sides.matched == rows
+    assert 1500 < len(found.pairs["x"].offline) < 12_000
+
+
 def test_a_large_sample_is_bounded_and_the_same_every_time():
     rows = 60_000
     offline = pd.DataFrame({"id": np.arange(rows), "x": np.arange(rows) * 1.0})
@@ -199,3 +209,23 @@ def test_a_window_is_found_also_where_not_every_entity_has_its_events_fetched(tm
     first = found.features[0].explanations[0]
     assert first.hypothesis == "window-length"
     assert first.coverage > 0.95
+
+
+def test_text_that_is_no_number_is_counted_and_not_called_missing():
+    offline = pd.DataFrame({"id": range(200), "x": np.arange(200) * 1.0, "at": pd.Timestamp("2026-01-01")})
+    online = offline.assign(x=offline.x.astype(str), at="2026-01-01 00:00:00")
+    online.loc[::10, "x"] = "n/a"
+    online.loc[::40, "x"] = None
+    online.loc[7:8, "at"] = "soon"
+    for first, second, side in ((offline, online, "online"), (online, offline, "offline")):
+        found = {f.name: f for f in compared(first, second, keys=["id"]).features}
+        assert f"15 {side} values cannot be read as numbers and count as missing" in found["x"].note
+        assert f"2 {side} values cannot be read as times" in found["at"].note
+        assert (found["x"].mismatched, found["at"].mismatched) == (20, 2)
+
+
+def test_a_key_in_other_letters_is_named():
+    offline = pd.DataFrame({"USER_ID": [1], "x": [1.0]})
+    with pytest.raises(TableError, match="no column 'user_id'") as refused:
+        compared(offline, offline, keys=["user_id"])
+    assert "did you mean 'USER_ID'" in refused.value.hint

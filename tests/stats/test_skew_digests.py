@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from sickbay.sources.two_sides import open_two_sides
-from sickbay.stats.skew import Tolerance, compare, digests, sampling, uniqueness
+from sickbay.stats.skew import Tolerance, compare, digests, odd, sampling, uniqueness
 
 ROWS = 6_000
 
@@ -43,6 +43,10 @@ def changed(what: str, online: pd.DataFrame) -> pd.DataFrame:
         case "a few rows":  # which a glance at the first rows does not see
             online.iloc[-3:, online.columns.get_loc("x")] = [1.0, np.nan, 7.0]
             online.iloc[-5:-2, online.columns.get_loc("word")] = "other"
+        case "some of one, a few of another":
+            online.loc[some, "x"] += 0.1
+            online.iloc[-3:, online.columns.get_loc("n")] += 1
+            online.iloc[-6:-2, online.columns.get_loc("at")] = pd.NaT
         case "the last third":
             online.iloc[-ROWS // 3 :, online.columns.get_loc("n")] += 1
         case "everything":
@@ -72,8 +76,8 @@ def looking(monkeypatch):
 
 
 WHAT = (
-    "nothing", "one feature", "nearly", "a few rows", "the last third", "everything", "rows", "enumerations", "types",
-    "duplicates",
+    "nothing", "one feature", "nearly", "a few rows", "some of one, a few of another", "the last third", "everything",
+    "rows", "enumerations", "types", "duplicates",
 )  # fmt: skip
 
 
@@ -110,13 +114,49 @@ def test_counts_and_sample_are_those_of_comparing_all_values(what, shuffled, loo
     offline = table(shuffled=False)
     online = changed(what, table(shuffled))
     quick, plain, used = both_ways(offline, online, looking, keys=["id"], tolerance=Tolerance(1e-12, 1e-9))
-    assert (used is None) == (what == "everything")
+    assert used is not None
     assert quick.sides == plain.sides
     assert quick.features == plain.features
     assert {f.name for f in plain.features if f.mismatched} == {
         "one feature": {"x"}, "nearly": {"n"}, "a few rows": {"x", "word"}, "the last third": {"n"},
-        "everything": {"x", "n", "word", "flag", "at"},
+        "everything": {"x", "n", "word", "flag", "at"}, "some of one, a few of another": {"x", "n", "at"},
     }.get(what, set())  # fmt: skip
+    assert {name: listed(pairs) for name, pairs in quick.pairs.items()} == {
+        name: listed(pairs) for name, pairs in plain.pairs.items()
+    }
+
+
+@pytest.mark.parametrize("noted", [odd.NOTED, 2])
+@pytest.mark.parametrize("key", ["whole", "text", "with a time"])
+@pytest.mark.parametrize("what", ["a few rows", "some of one, a few of another"])
+def test_pairs_noted_on_the_way_are_those_of_another_join(what, key, noted, looking):
+    looking.setattr(odd, "NOTED", noted)
+    looking.setattr(digests, "NOTED", noted)
+    looking.setattr(sampling, "EQUAL", 200)
+    offline = table(shuffled=False).assign(y2=lambda t: t.x * 2, word2=lambda t: t.word)
+    if key == "text":
+        offline["id"] = "u" + offline.id.astype(str)
+    if key == "with a time":
+        offline["ts"] = pd.Timestamp("2026-02-01") + pd.to_timedelta(offline.index, unit="s")
+    online = changed(what, offline.copy())
+    if what == "a few rows":
+        looking.setattr(sampling, "EQUAL", 2 * ROWS)
+    time = "ts" if key == "with a time" else None
+    quick, plain, used = both_ways(offline, online, looking, keys=["id"], time=time, sample=100)
+    assert (used.odd is not None) == (noted > 2)
+    assert quick.features == plain.features
+    assert {name: listed(pairs) for name, pairs in quick.pairs.items()} == {
+        name: listed(pairs) for name, pairs in plain.pairs.items()
+    }
+
+
+@pytest.mark.parametrize("what", ["a few rows", "some of one, a few of another", "everything"])
+def test_the_sample_by_segments_is_that_of_comparing_all_values(what, looking):
+    offline = table(shuffled=False)
+    online = changed(what, offline.copy())
+    quick, plain, used = both_ways(offline, online, looking, keys=["id"], segments=["level"], sample=100)
+    assert used is not None
+    assert quick.segments == plain.segments
     assert {name: listed(pairs) for name, pairs in quick.pairs.items()} == {
         name: listed(pairs) for name, pairs in plain.pairs.items()
     }

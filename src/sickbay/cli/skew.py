@@ -96,8 +96,9 @@ def command(
 ) -> None:
     """Compare training and serving values of features, and say which rule turns one into the other.
 
-    A table is a file, glob or directory, or an address as for `sickbay drift`; all tables must be in one engine, where
-    the join runs. Exit codes: 0 compared, 1 with --fail-on-skew when a feature is skewed, 2 usage, 3 nothing compared.
+    A table is a file, glob or directory, or an address as for `sickbay drift`. Tables of one engine are joined there;
+    of tables in several a sample of the same entities is compared. Exit codes: 0 compared, 1 with --fail-on-skew when a
+    feature is skewed, 2 usage, 3 nothing compared.
 
     \b
     Example:

@@ -11,7 +11,8 @@ import selectors
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from sickbay.gate.answers import Raised, gone
 from sickbay.gate.replay_inputs import Row, fetched
 
 SECONDS = 30.0
-"""Time that one call of a Python computation may take, and its import."""
+"""Time that one call of a computation may take, SQL or a function named by text, and a function's import."""
 SQL = re.compile(r"\s*(select|with|from|values)\b", re.IGNORECASE)
 FUNCTION = re.compile(r"(?P<place>[\w./\\~ -]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
 FORMS = 'file.py:function, package.module:function, SQL over "rows" (or a .sql file), or feast:REPOSITORY#VIEW'
@@ -104,6 +105,7 @@ def _sql(text: str) -> Computation:
 
     short = " ".join(text.split())[:120]
     con = connection(threads=1)
+    con.execute("SET max_temp_directory_size = '1GB'")  # a query without an end is not to fill the disk
     wrong = (
         duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.SyntaxException,
         duckdb.NotImplementedException, duckdb.PermissionException, duckdb.IOException, duckdb.HTTPException,
@@ -126,13 +128,32 @@ def _sql(text: str) -> Computation:
         marks = ", ".join("?" * len(names))
         con.executemany(f"INSERT INTO rows VALUES ({marks})", [[r.get(n) for n in names] for r in rows])
         try:
-            return fetched(con.execute(text))
+            with _ended(con.interrupt):
+                return fetched(con.execute(text))
+        except duckdb.InterruptException:
+            raise _silent(short, replay_worker.encode(rows)) from None
         except wrong as error:
             raise refused(error) from None
         except duckdb.Error as error:
             return Raised(type(error).__name__, tidy(error))
 
     return Computation(short, run, ordered=bool(re.search(r"\border\s+by\b", text, re.IGNORECASE)), close=con.close)
+
+
+@contextlib.contextmanager
+def _ended(end: Callable[[], None]) -> Iterator[None]:
+    """Call ``end`` when what is inside takes longer than ``SECONDS``."""
+    timer = threading.Timer(SECONDS, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _silent(says: str, asked: Any) -> UserError:
+    return UserError(f"{says} did not answer in {SECONDS:g} s; asked {json.dumps(asked)[:300]}", hint="does it wait?")
 
 
 def _type(values: Sequence[Any]) -> str:
@@ -208,8 +229,7 @@ class _Process:
             waiting.register(self.process.stdout, selectors.EVENT_READ)
             if not waiting.select(SECONDS):
                 self.process.kill()
-                shown = json.dumps(what)[:300]
-                raise UserError(f"{self.says} did not answer in {SECONDS:g} s; asked {shown}", hint="does it wait?")
+                raise _silent(self.says, what)
         line = self.process.stdout.readline()
         if not line:
             self.errors.seek(0)

@@ -35,10 +35,27 @@ def to_dict(report: SkewReport) -> dict[str, Any]:
             "offline_duplicated": sides.offline_duplicated, "online_duplicated": sides.online_duplicated,
             "offline_keyless": sides.offline_keyless, "online_keyless": sides.online_keyless,
         },
+        "sampled": _sampled(report),
         "skewed": len(report.skewed),
         "features": [_feature(feature) for feature in report.features],
         "notes": list(report.notes),
     }  # fmt: skip
+
+
+def _sampled(report: SkewReport) -> dict[str, Any] | None:
+    """Return what part of two engines' rows was compared, and how many of all meet none; null where all were."""
+    sampled = report.sampled
+    if sampled is None:
+        return None
+    made: dict[str, Any] = {"engines": list(sampled.engines), "key": sampled.key, "share": sampled.share}
+    sides = ("offline", "online")
+    made["keys_of"] = None if sampled.keys_of is None else sides[sampled.keys_of]
+    for i, side in enumerate(sides):
+        made[side] = {"rows": sampled.rows[i], "compared": sampled.carried[i]}
+        if side == "online" or sampled.equal:
+            about, low, high = sampled.alone(i, report.sides)
+            made[side] |= {"only": about, "only_interval": [low, high]}
+    return made
 
 
 def _feature(feature: FeatureSkew) -> dict[str, Any]:

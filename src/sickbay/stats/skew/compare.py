@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from sqlglot import exp
@@ -75,6 +75,7 @@ def compare(
     """
     joined = joining.prepare(tables.types, keys, time, online_time, tables.dialect)
     chosen, unknown, notes = _features(tables, joined, features)
+    chosen = _unread(tables, chosen)
     joining.columns_there(segments, tables.types["offline"], tables.types["offline"], "the segment")
     sides = joining.count(tables, joined)
     allowed = {f.name: c.width(f.types, (tolerances or {}).get(f.name, tolerance)) for f in chosen}
@@ -113,6 +114,29 @@ def _features(
             more = f" and {len(alone) - 5} more" if len(alone) > 5 else ""
             notes.append(f"only the {side} side has {', '.join(map(repr, alone[:5]))}{more}")
     return good, bad, notes
+
+
+def _unread(tables: Tables, features: Sequence[Feature]) -> list[Feature]:
+    """Return the features, those that are text on one side with how many of its values are none of the other's kind."""
+    made = list(features)
+    for side, table in enumerate(("offline", "online")):
+        texts = [i for i, f in enumerate(made) if f.kind in ("number", "time") and f.kinds[side] == "text"]
+        if not texts:
+            continue
+        outputs = []
+        for i in texts:
+            lost = exp.And(
+                this=exp.Is(this=c.value(made[i], side), expression=exp.Null()),
+                expression=exp.Not(this=exp.Is(this=exp.column(made[i].name, quoted=True), expression=exp.Null())),
+            )
+            case = exp.Case().when(lost, exp.convert(1)).else_(exp.convert(0))
+            outputs.append(exp.alias_(exp.Sum(this=case), f"u{i}"))
+        raw = tables.query(exp.select(*outputs).from_(table))
+        for i in texts:
+            if unread := counting.whole(raw[f"u{i}"]):
+                said = f"{unread:,} {table} values cannot be read as {made[i].kind}s and count as missing"
+                made[i] = replace(made[i], note=f"{made[i].note}; {said}")
+    return made
 
 
 def _counted(

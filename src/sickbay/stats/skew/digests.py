@@ -2,8 +2,8 @@
 
 A join costs what it carries. A glance at some pairs says which features differ at all; those are carried and compared
 value by value, the others as one 64-bit hash of their values. Pairs whose hashes are equal are equal in these features
-(a pair that differs has the same hash once in 2^64); the other pairs are fetched and compared value by value, so that
-tolerances, nulls and NaN count as ever.
+(a pair that differs has the same hash once in 2^64); the other pairs are fetched by their keys, which the join notes on
+the way when they are few, and compared value by value, so that tolerances, nulls and NaN count as ever.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sickbay.stats.skew.columns import Feature
 from sickbay.stats.skew.counting import FeatureCounts, ToleranceOf, whole
 from sickbay.stats.skew.joining import Asked, Keys, Only, Sides
 from sickbay.stats.skew.keeping import Kept
+from sickbay.stats.skew.odd import NOTED, Odd, fetch, noted
 
 if TYPE_CHECKING:
     from sickbay.stats.skew.compare import Tables
@@ -30,6 +31,8 @@ LARGE = 200_000
 GLANCED, ENOUGH = 5_000, 1_000
 """Pairs that a glance is to see, about, and the fewest that it is judged by."""
 FEATURES = 4, 500
+RARE = 0.001
+"""Share of the pairs seen up to which a feature that differs is carried in the hash all the same."""
 FEW = 0.1
 """Share of the pairs up to which those with unequal hashes are fetched by their keys."""
 BITS = 60
@@ -40,12 +43,17 @@ Made = tuple[Mapping[str, exp.Expression], Mapping[str, exp.Expression]]
 
 @dataclass(frozen=True, slots=True)
 class Digested:
-    """Pairs, counts by feature, the features found the same in all pairs, bit for bit, and what the sample may take."""
+    """Pairs, counts by feature, and what the sample may take.
+
+    ``shared``: the features found the same, bit for bit, in all pairs but those that are ``odd``. ``kept``: pairs of
+    the join, their ``shared`` features read from the offline side.
+    """
 
     matched: int
     features: Mapping[str, FeatureCounts]
     shared: frozenset[str]
     kept: Kept | None = None
+    odd: Odd | None = None
 
 
 def count(
@@ -61,7 +69,11 @@ def count(
     if not FEATURES[0] <= len(features) <= FEATURES[1]:
         return None
     differing = _glance(tables, keys, sides, features)
-    if differing is None or 2 * len(differing) > len(features):
+    if differing is None:
+        return None
+    # so few that the join notes them all
+    differing = {name: rate for name, rate in differing.items() if rate > min(RARE, NOTED / 2 / rows)}
+    if len(differing) > counting.FEATURES_A_PASS:
         return None
     loud = [f for f in features if f.name in differing]
     quiet = [f for f in features if f.name not in differing]
@@ -79,16 +91,17 @@ def count(
         null = exp.EQ(this=exp.BitwiseAnd(this=exp.column(f"z{i // BITS}"), expression=bit), expression=bit.copy())
         select = select.select(exp.alias_(_times(exp.And(this=same.copy(), expression=null)), f"o{i}"), copy=False)
     select = select.from_(joining.joined(keys, sides, Asked(loud, made=made)).subquery("j"))
-    if kept is not None:
-        making, select = keeping.counted(select, kept)
-        tables.query(making)
+    outputs = [noted(keys, exp.NEQ(this=exp.column("h"), expression=exp.column("g")))]
+    making, select = keeping.counted(select, [*outputs, kept.output()] if kept is not None else outputs)
+    tables.query(making)
     raw = tables.query(select)
     matched, unequal = whole(raw["n"]), whole(raw["u"])
     found = {f.name: counting.one(f, i, raw, matched) for i, f in enumerate(loud)}
-    if unequal > FEW * matched:
+    if quiet and unequal > FEW * matched:
         found |= {f.name: f for f in counting.count(tables, keys, sides, quiet, allowed)[1]}
         return Digested(matched, found, frozenset())
-    odd = _odd(tables, keys, sides, quiet, allowed, made) if unequal else {}
+    apart = fetch(tables, keys, sides, features) if 0 < unequal <= NOTED else None
+    odd = _odd(tables, keys, sides, quiet, allowed, made, apart) if unequal else {}
     nulls = {f.name: whole(raw[f"o{i}"]) for i, f in enumerate(nullable)}
     for f in quiet:
         # what the pairs with unequal hashes have, and the nulls of the others, which both sides share
@@ -97,9 +110,9 @@ def count(
         found[f.name] = replace(
             one, pairs=matched, offline_null=one.offline_null + both, online_null=one.online_null + both
         )
-    if unequal:
+    if unequal and apart is None:
         return Digested(matched, found, frozenset())
-    return Digested(matched, found, frozenset(f.name for f in quiet), kept)
+    return Digested(matched, found, frozenset(f.name for f in quiet), kept, apart)
 
 
 def _glance(tables: Tables, keys: Keys, sides: Sides, features: Sequence[Feature]) -> dict[str, float] | None:
@@ -122,19 +135,25 @@ def _glance(tables: Tables, keys: Keys, sides: Sides, features: Sequence[Feature
 
 
 def _odd(
-    tables: Tables, keys: Keys, sides: Sides, features: Sequence[Feature], allowed: ToleranceOf, made: Made
-) -> dict[str, FeatureCounts]:
+    tables: Tables, keys: Keys, sides: Sides, features: Sequence[Feature], allowed: ToleranceOf, made: Made,
+    apart: Odd | None,
+) -> dict[str, FeatureCounts]:  # fmt: skip
     """Return the counts over the pairs whose hashes are not equal."""
+    select = counting.select(features, allowed, timed=keys.has_time)
+    if apart is not None:
+        raw = tables.query(select.from_(apart.rows(features).subquery("j")))
+        return {f.name: counting.one(f, i, raw, whole(raw["n"])) for i, f in enumerate(features)}
     unlike = exp.NEQ(this=exp.column("h"), expression=exp.column("g"))
     met = joining.joined(keys, sides, Asked((), made=({"h": made[0]["h"]}, made[1])))
     named = exp.select(*(exp.column(name) for name, _ in keys.named(0))).from_(met.subquery("u")).where(unlike)
     rows = joining.joined(keys, sides, Asked(features, within="odd"))
-    select = counting.select(features, allowed, timed=keys.has_time).from_(rows.subquery("j"))
-    raw = tables.query(select.with_("odd", as_=named, materialized=True))
+    raw = tables.query(select.from_(rows.subquery("j")).with_("odd", as_=named, materialized=True))
     return {f.name: counting.one(f, i, raw, whole(raw["n"])) for i, f in enumerate(features)}
 
 
 def _digest(features: Sequence[Feature], side: int) -> exp.Expression:
+    if not features:
+        return exp.convert(0)
     # an enumeration's hash is that of its number
     values = [exp.cast(c.value(f, side), "text") if f.kind == "text" else c.value(f, side) for f in features]
     return exp.Anonymous(this="hash", expressions=values)
@@ -142,6 +161,8 @@ def _digest(features: Sequence[Feature], side: int) -> exp.Expression:
 
 def _nullable(tables: Tables, sides: Sides, features: Sequence[Feature]) -> list[Feature]:
     """Return the features with nulls offline; a Parquet file's own statistics say that there are none."""
+    if not features:
+        return []
     outputs = [exp.alias_(exp.Count(this=c.value(f, 0)), f"p{i}") for i, f in enumerate(features)]
     raw = tables.query(exp.select(*outputs).from_("offline"))
     return [f for i, f in enumerate(features) if whole(raw[f"p{i}"]) < sides.offline_rows]

@@ -328,7 +328,8 @@ def _equal(name: str) -> exp.Expression:
 
 def _there(name: str, types: Mapping[str, str], side: str, what: str) -> None:
     if name not in types:
-        hint = nearest(name, types) or f"columns there: {', '.join(list(types)[:20])}"
+        same = next((one for one in types if one.lower() == name.lower()), name)
+        hint = nearest(same, types) or f"columns there: {', '.join(list(types)[:20])}"
         raise TableError(f"the {side} side has no column {name!r}, which is {what} asked for", hint=hint)
 
 

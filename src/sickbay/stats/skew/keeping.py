@@ -91,11 +91,15 @@ def plan(
     return Kept(needed / rows, columns, tuple(names), lists, {f.name: i for i, f in enumerate(loud)})
 
 
-def counted(select: exp.Select, kept: Kept) -> tuple[exp.Expression, exp.Select]:
+def counted(select: exp.Select, kept: Sequence[exp.Expression]) -> tuple[exp.Expression, exp.Select]:
     """Return two statements: one that counts and keeps, and one that says what was counted."""
     named = exp.select(*(exp.column(one.alias_or_name) for one in select.selects)).from_(TABLE)
-    made = exp.Create(
-        this=exp.to_table(TABLE), kind="TABLE", replace=True, expression=select.select(kept.output()),
+    return made(TABLE, select.select(*kept)), named
+
+
+def made(table: str, select: exp.Expression) -> exp.Expression:
+    """Return the statement that makes a temporary table of the embedded engine."""
+    return exp.Create(
+        this=exp.to_table(table), kind="TABLE", replace=True, expression=select,
         properties=exp.Properties(expressions=[exp.TemporaryProperty()]),
     )  # fmt: skip
-    return made, named

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sickbay.stats.skew.apart import Sampled
 from sickbay.stats.skew.compare import MISMATCHES, Compared, Tables, compare
 from sickbay.stats.skew.counting import FeatureCounts
 from sickbay.stats.skew.explain import explain
@@ -66,12 +67,16 @@ PRACTICAL_SHARE = 0.015
 
 @dataclass(frozen=True, slots=True)
 class SkewReport:
-    """All features of two sides. ``says``: what was read, by role (``offline``, ``online``, …)."""
+    """All features of two sides. ``says``: what was read, by role (``offline``, ``online``, …).
+
+    ``sampled``: what part of two sides in different engines was compared; None where all of both was.
+    """
 
     sides: Sides
     features: tuple[FeatureSkew, ...]
     says: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    sampled: Sampled | None = None
 
     def __getitem__(self, name: str) -> FeatureSkew:
         for feature in self.features:

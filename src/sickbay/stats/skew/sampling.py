@@ -1,6 +1,6 @@
 """The bounded part of two sides that leaves the engine: differing pairs, some equal ones, and their histories.
 
-Which rows is a rule, not chance: those whose first key has a hash below a limit (whole numbers: ((|k| mod 1,000,003) ·
+Which rows is a rule, not chance: those whose first key has a hash below a limit (whole numbers: (|k mod 1,000,003| ·
 48,271) mod 1,000,003; anything else: MD5 of its text), the limit being such that about ``sample`` mismatches of each
 feature are among them. So whole entities are drawn, with all their rows.
 """
@@ -99,12 +99,21 @@ def _draw(
         wanted.append(exp.Paren(this=exp.And(this=inside, expression=differs)) if inside is not TRUE else differs)
     where = TRUE if any(w is TRUE for w in wanted) else exp.or_(*wanted)
     only = within(keys, largest)
-    if found is not None and found.kept is not None and found.kept.has(both, largest):
+    if found is not None and found.odd is not None and not segments:
+        # what differs in the shared features is there; the others are read as ever, and no more than they need
+        needed = max([equal, *(shares[f.name] for f in part if f.name not in found.shared)])
+        if found.kept is not None and found.kept.has(both, needed):
+            base = found.kept.rows(both)
+        else:
+            base = joining.joined(keys, sides, Asked(both, only=within(keys, needed), shared=found.shared))
+        select = _where(exp.union(found.odd.without(base), found.odd.rows(both), distinct=False), where)
+    elif found is not None and found.odd is None and found.kept is not None and found.kept.has(both, largest):
         select = _where(found.kept.rows(both), where)
-    elif found is not None and where is not TRUE:
+    elif found is not None and where is not TRUE and 2 * len(part) <= len(both):
         # the keys of the sample first, from a join of what differs alone: all columns are carried for those only
         named = _where(joining.joined(keys, sides, Asked(part, only=only)), where, [n for n, _ in keys.named(1)])
-        asked = Asked(both, extra=segments, within="wanted", shared=found.shared)
+        same = found.shared if found.odd is None else frozenset()
+        asked = Asked(both, extra=segments, within="wanted", shared=same)
         select = _where(joining.joined(keys, sides, asked), TRUE).with_("wanted", as_=named, materialized=True)
     else:
         select = _where(joining.joined(keys, sides, Asked(both, extra=segments, only=only)), where)
@@ -130,7 +139,7 @@ def _draw(
 TRUE = exp.true()
 
 
-def _where(rows: exp.Select, where: exp.Expression, names: Sequence[str] = ()) -> exp.Select:
+def _where(rows: exp.Query, where: exp.Expression, names: Sequence[str] = ()) -> exp.Select:
     """Return the pairs that a condition holds for: these columns, or all of them."""
     columns: list[exp.Expression] = [exp.column(name) for name in names] or [exp.Star()]
     select = exp.select(*columns).from_(rows.subquery("j", copy=False)).limit(ROWS)
@@ -151,12 +160,29 @@ def below(keys: Keys, share: float, column: exp.Expression | None = None) -> exp
         return TRUE
     column = column or exp.column("k0")
     if keys.kinds[keys.entity[0]][0] == "whole" and len(set(keys.kinds[keys.entity[0]])) == 1:
-        small = exp.Mod(this=exp.Abs(this=column), expression=exp.convert(PRIME))
-        mixed = exp.Paren(this=exp.Mul(this=exp.Paren(this=small), expression=exp.convert(FACTOR)))
-        hashed = exp.Paren(this=exp.Mod(this=mixed, expression=exp.convert(PRIME)))
-        return exp.Paren(this=exp.LT(this=hashed, expression=exp.convert(max(1, round(share * PRIME)))))
-    limit = f"{max(1, int(share * 16**8)):08x}"
-    return exp.Paren(this=exp.LT(this=exp.MD5(this=exp.cast(column, "text")), expression=exp.Literal.string(limit)))
+        return lower(mixed(column), share)
+    return lower(digest(column), share)
+
+
+def mixed(column: exp.Expression) -> exp.Expression:
+    """Return the hash of a whole number: the same on every engine, and for every width that it is stored in."""
+    # the remainder first: the smallest number of a type has no absolute value in it; and 64 bits for the product
+    small = exp.cast(exp.Paren(this=exp.Mod(this=column, expression=exp.convert(PRIME))), "bigint")
+    product = exp.Paren(this=exp.Mul(this=exp.Abs(this=small), expression=exp.convert(FACTOR)))
+    return exp.Paren(this=exp.Mod(this=product, expression=exp.convert(PRIME)))
+
+
+def digest(column: exp.Expression) -> exp.Expression:
+    """Return the hash of anything else: that of its text."""
+    return exp.MD5(this=exp.cast(column, "text"))
+
+
+def lower(hashed: exp.Expression, share: float) -> exp.Expression:
+    """Return the condition that a hash (of ``mixed`` or ``digest``) is in the lowest ``share`` of its range."""
+    limit: exp.Expression = exp.convert(max(1, round(share * PRIME)))
+    if isinstance(hashed, exp.MD5):
+        limit = exp.Literal.string(f"{max(1, int(share * 16**8)):08x}")
+    return exp.Paren(this=exp.LT(this=hashed, expression=limit))
 
 
 def entities(counted: FeatureCounts, drawn: Drawn) -> FeatureCounts:
