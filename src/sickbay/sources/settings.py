@@ -20,7 +20,7 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
-SECRETS = ("password", "secret_key", "token", "dsn")
+SECRETS = ("password", "secret_key", "session_token", "token", "dsn")
 
 
 def read(context: Context, name: str, shape: type[S]) -> S:
