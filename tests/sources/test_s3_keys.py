@@ -136,8 +136,9 @@ def test_an_end_that_is_no_time_is_said_and_not_passed_over(tmp_path):
     (tmp_path / "credentials").write_text("\n".join(lines) + "\n")
     ends, _ = look(key=False)
     assert ends.reason == "garbled: aws_expiration of the profile default is no time"
-    with pytest.raises(UserError, match=r"source\.s3\.expires"):
-        look(expires="soon")
+    for wrong in ("soon", 20270131, True):
+        with pytest.raises(UserError, match=r"source\.s3\.expires"):
+            look(expires=wrong)
 
 
 def test_a_key_that_is_got_anew_by_itself_does_not_end(tmp_path):

@@ -34,7 +34,7 @@ class _Settings(settings.Settings):
     access_key: str = ""
     secret_key: str = ""
     session_token: str = ""
-    expires: datetime | date | str = ""
+    expires: Any = ""
     expires_warning: str = "14d"
     region: str = "us-east-1"
     write_canary: bool = False
@@ -112,7 +112,12 @@ class S3:
             from botocore.exceptions import BotoCoreError, ProfileNotFound
         except ImportError:
             raise SiteFileError("[source.s3] needs the library boto3", hint='pip install "sickbay[s3]"') from None
-        if given.expires and s3_keys.instant(given.expires) is None:
+        if "/" in given.bucket:
+            raise SiteFileError(
+                f"{context.site.file}: 'source.s3.bucket' is no bucket's name: {given.bucket!r}",
+                hint='bucket = "mlflow", prefix = "prod"',
+            )
+        if given.expires and (not isinstance(given.expires, str | date) or s3_keys.instant(given.expires) is None):
             raise SiteFileError(
                 f"{context.site.file}: 'source.s3.expires' is no time", hint='for example expires = "2027-01-31"'
             )
@@ -199,11 +204,16 @@ class S3:
         self._client.close()
 
     def _try(self, what: str, call: Callable[[], object]) -> Tried:
-        """Make one call with an end to all of it: the library limits each wait, and not the whole."""
+        """Make one call with an end to all of it: the library limits each wait, and not the whole.
+
+        SourceError when the library broke down, which is no time-out.
+        """
         done: list[Tried] = []
         thread = threading.Thread(target=lambda: done.append(_call(what, call)), daemon=True)
         thread.start()
         thread.join(WHOLE_SECONDS)
+        if not done and not thread.is_alive():
+            raise SourceError(f"no data: {what}: the client library broke down")
         return done[0] if done else Tried(what, "timed out", detail=f"no end within {WHOLE_SECONDS} s")
 
 
@@ -227,8 +237,10 @@ def _call(what: str, call: Callable[[], object]) -> Tried:
         return Tried(what, "login", detail=type(error).__name__)  # its text may be what a command printed
     except RuntimeError as error:  # botocore's own, for a key that has ended and is not renewed
         return Tried(what, "login", EXPIRED if "expired" in str(error) else "", str(error)[:200])
+    except exceptions.ParamValidationError as error:
+        return Tried(what, "garbled", detail=" ".join(str(error).split())[:200])
     except (exceptions.HTTPClientError, exceptions.BotoCoreError) as error:
-        network = isinstance(error, exceptions.HTTPClientError)
+        network = isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError)
         return Tried(what, "unreachable" if network else "failed", detail=str(error)[:200])
     except NotS3 as error:
         return Tried(what, "garbled", detail=str(error))
