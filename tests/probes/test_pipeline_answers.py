@@ -233,6 +233,19 @@ def test_an_edit_weighs_by_whether_the_failing_step_reads_what_was_edited():
     assert "by ann, which validate reads, the step that failed" in read.says
 
 
+def test_the_code_of_an_airflow_that_keeps_none_is_read_where_the_site_says_it_lies(tmp_path):
+    (tmp_path / "etl.py").write_text(CODE)
+    os.utime(tmp_path / "etl.py", ((NOW - timedelta(hours=1)).timestamp(),) * 2)
+
+    def change(answers):
+        edited(answers)
+        del answers["/api/v2/dagSources/daily_etl?version_number=1"]
+
+    read = see("since.changes", change, code=str(tmp_path))["since.settings_changed"]
+    assert "which validate reads" in read.says
+    assert read.log_ratio > settings(change).log_ratio > 0
+
+
 def test_an_edit_after_the_first_failure_is_not_its_cause():
     late = settings(lambda answers: edited(answers, at="2026-11-25T19:46:10Z"))
     assert not late.on

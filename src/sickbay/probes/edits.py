@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from sickbay.errors import SourceError
 from sickbay.probes import reads
@@ -68,15 +67,11 @@ def read(airflow: Airflow, since: datetime, until: datetime, paused: str) -> tup
 
 
 def step_of(airflow: Airflow, seen: Night) -> StepCode:
-    """Return the code that ran, as Airflow keeps it; what may not be read is empty."""
-    focus, run = seen.focus, seen.run
-    version = (run.version if run else None) or (focus.good.version if focus and focus.good else None)
-    if focus is None or not version:
+    """Return the code that ran, as Airflow keeps it or ``[source.airflow] code``; what may not be read is empty."""
+    focus = seen.focus
+    if focus is None:
         return StepCode()
-    try:
-        code = airflow.code_of(focus.dag.id, version)
-    except SourceError:
-        return StepCode()
+    code = _kept(airflow, seen) or _local(airflow, seen, focus.dag.file.rpartition("/")[2])
     return StepCode(code, reads.step(code, seen.culprit.id), seen.culprit.id) if seen.culprit else StepCode(code)
 
 
@@ -84,18 +79,31 @@ def setting_at(airflow: Airflow, seen: Night, frame: tuple[str, int, str]) -> st
     """Return the setting that the line of a frame works on; empty for none, or where its code may not be read."""
     file, line, function = frame
     name = file.rpartition("/")[2]
-    focus = seen.focus
-    code = step_of(airflow, seen).pipeline if focus and focus.dag.file.rpartition("/")[2] == name else ""
-    if not code and airflow.code is not None and seen.run is not None and seen.run.started is not None:
-        code = _file(airflow.code, name, seen.run.started.timestamp())
+    own = seen.focus is not None and seen.focus.dag.file.rpartition("/")[2] == name
+    code = step_of(airflow, seen).pipeline if own else _local(airflow, seen, name)
     return reads.at_line(code, line, function) if code else ""
 
 
-def _file(place: Path, name: str, before: float) -> str:
-    """Return a file as it was before an instant; empty where there is none, more than one, or it is newer."""
+def _kept(airflow: Airflow, seen: Night) -> str:
+    """Return the pipeline's code of the version that ran, as Airflow 3 keeps it; empty where it may not be read."""
+    focus, run = seen.focus, seen.run
+    version = (run.version if run else None) or (focus.good.version if focus and focus.good else None)
+    if focus is None or not version:
+        return ""
+    try:
+        return airflow.code_of(focus.dag.id, version)
+    except SourceError:
+        return ""
+
+
+def _local(airflow: Airflow, seen: Night, name: str) -> str:
+    """Return a file of the code as it was when the run began; empty where it is not there, not alone, or newer."""
+    if airflow.code is None or not name or seen.run is None or seen.run.started is None:
+        return ""
+    place = airflow.code
     found = [place] if place.is_file() and place.name == name else sorted(place.rglob(name))
     try:
-        old = len(found) == 1 and found[0].stat().st_mtime < before
+        old = len(found) == 1 and found[0].stat().st_mtime < seen.run.started.timestamp()
         return found[0].read_text(encoding="utf-8") if old else ""
     except (OSError, UnicodeDecodeError):
         return ""
