@@ -205,20 +205,106 @@ def test_a_new_version_of_the_structure_is_a_change():
     assert not see("since.changes")["since.code_changed"].on
 
 
-def test_an_edited_variable_weighs_more_when_the_code_names_it():
-    def change(answers, key="limit"):
-        row = {
-            "when": "2026-11-25T19:45:50Z",
-            "event": "patch_variable",
-            "owner": "ann",
-            "extra": f'{{"key": "{key}"}}',
-        }
-        answers["/api/v2/eventLogs?limit=200&order_by=-when"]["event_logs"].insert(0, row)
-        answers["/api/v2/dagSources/daily_etl?version_number=1"] = {"content": 'Variable.get("limit")'}
+CODE = """
+@task
+def validate(orders):
+    check(orders, int(Variable.get("limit")))
 
-    named, other = see("since.changes", change), see("since.changes", lambda a: change(a, "else"))
-    assert named["since.settings_changed"].log_ratio > other["since.settings_changed"].log_ratio > 0
-    assert "ann" in named["since.settings_changed"].says
+@task
+def load(orders):
+    write(orders, Variable.get("target"))
+"""
+
+
+def edited(answers, key="limit", at="2026-11-25T19:45:43Z", what="patch_variable", **more):
+    row = {"when": at, "event": what, "owner": "ann", "extra": f'{{"key": "{key}", "value": "***"}}', **more}
+    log = answers["/api/v2/eventLogs?limit=100&order_by=-when"]
+    log["event_logs"].insert(0, row)
+    answers["/api/v2/dagSources/daily_etl?version_number=1"] = {"content": CODE}
+
+
+def settings(change):
+    return see("since.changes", change)["since.settings_changed"]
+
+
+def test_an_edit_weighs_by_whether_the_failing_step_reads_what_was_edited():
+    read, named, other = (settings(lambda a, k=key: edited(a, k)) for key in ("limit", "target", "else"))
+    assert read.log_ratio > named.log_ratio > other.log_ratio > 0
+    assert "by ann, which validate reads, the step that failed" in read.says
+
+
+def test_the_code_of_an_airflow_that_keeps_none_is_read_where_the_site_says_it_lies(tmp_path):
+    (tmp_path / "etl.py").write_text(CODE)
+    os.utime(tmp_path / "etl.py", ((NOW - timedelta(hours=1)).timestamp(),) * 2)
+
+    def change(answers):
+        edited(answers)
+        del answers["/api/v2/dagSources/daily_etl?version_number=1"]
+
+    read = see("since.changes", change, code=str(tmp_path))["since.settings_changed"]
+    assert "which validate reads" in read.says
+    assert read.log_ratio > settings(change).log_ratio > 0
+
+
+def test_an_edit_after_the_first_failure_is_not_its_cause():
+    late = settings(lambda answers: edited(answers, at="2026-11-25T19:46:10Z"))
+    assert not late.on
+    assert "after the first failure" in late.says
+
+
+def test_a_pause_makes_no_task_fail():
+    assert not settings(lambda answers: edited(answers, what="patch_dag", dag_id="daily_etl")).on
+
+
+def test_a_log_that_is_too_long_to_be_read_back_is_unknown_not_unchanged():
+    def change(answers):
+        kept = answers["/api/v2/eventLogs?limit=100&order_by=-when"]
+        row = {"when": "2026-11-25T19:46:00Z", "event": "clear", "dag_id": "other", "extra": ""}
+        kept.update(event_logs=[row] * 100, total_entries=5000)
+        for offset in range(100, 600, 100):
+            answers[f"/api/v2/eventLogs?limit=100&order_by=-when&offset={offset}"] = kept
+
+    assert settings(change).reason.startswith("no data: the event log since then is too long")
+
+
+def test_an_edit_on_a_later_page_of_the_log_is_found():
+    def change(answers):
+        kept = answers["/api/v2/eventLogs?limit=100&order_by=-when"]
+        edited(answers)
+        page = {"event_logs": [kept["event_logs"][0]], "total_entries": 51}
+        row = {"when": "2026-11-25T19:46:00Z", "event": "clear", "dag_id": "other", "extra": ""}
+        kept.update(event_logs=[row] * 50, total_entries=51)  # a server may give less than was asked for
+        answers["/api/v2/eventLogs?limit=100&order_by=-when&offset=50"] = page
+
+    assert settings(change).on
+
+
+def raised(answers, kind, value, line=4, function="validate", file="/opt/airflow/dags/etl.py"):
+    detail = [{"exc_type": kind, "exc_value": value, "frames": [{"filename": file, "lineno": line, "name": function}]}]
+    next(row for row in log(answers)["content"] if row.get("error_detail"))["error_detail"] = detail
+    answers["/api/v2/dags?limit=200&exclude_stale=false"]["dags"][0]["fileloc"] = "/opt/airflow/dags/etl.py"
+    answers["/api/v2/dagSources/daily_etl?version_number=1"] = {"content": CODE}
+
+
+def test_a_value_error_where_the_code_reads_a_setting_is_one_of_the_setting():
+    for kind, value in (("ValueError", "invalid literal for int() with base 10: '300 rows'"), ("OddError", "no")):
+        found = see("task.error", lambda a, k=kind, v=value: raised(a, k, v))
+        assert [name for name, f in found.items() if f.on] == ["task.setting_missing"]
+        assert "where the code reads the setting limit" in found["task.setting_missing"].says
+    elsewhere = see("task.error", lambda a: raised(a, "KeyError", "'amount'", line=3))
+    assert [name for name, f in elsewhere.items() if f.on] == ["task.input_schema"]
+
+
+def test_a_line_of_a_helper_is_read_from_the_code_if_it_is_as_old_as_the_run(tmp_path):
+    (tmp_path / "helper.py").write_text('def f():\n    return int(os.environ["LIMIT"])\n')
+
+    def change(answers):
+        raised(answers, "ValueError", "invalid literal for int()", 2, "f", "/opt/airflow/dags/helper.py")
+
+    for minutes, finding in ((60, "task.setting_missing"), (0, "task.input_schema")):
+        os.utime(tmp_path / "helper.py", ((NOW - timedelta(minutes=minutes)).timestamp(),) * 2)
+        found = see("task.error", change, code=str(tmp_path))
+        assert [name for name, f in found.items() if f.on] == [finding]
 
 
 def test_packages_and_code_are_dated_by_their_files(tmp_path):

@@ -37,9 +37,12 @@ FAILED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "spoil_rates": (("validate",), ("exchange rate of",)),
     "change_variable": (
         ("load", "transform", "validate"),
-        ("warehouse-v2", "task-env-3.13", "300 rows", "VARIABLE"),
+        ("warehouse-v2", "task-env-3.13", "300 rows", "VARIABLE", "expected at least 30000"),
     ),
-    "change_connection": ((RATES,), ("Connection refused", "SSL", "isn't defined")),
+    "change_connection": (
+        (RATES, ORDERS),
+        ("Connection refused", "SSL", "isn't defined", "does not exist", "failed to resolve host", "401 Client Error"),
+    ),
 }
 """Fault → the tasks that may be the one that fails, and what its log says, for any seed."""
 

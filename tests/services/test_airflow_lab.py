@@ -16,7 +16,7 @@ import pytest
 from sickbay.errors import SickbayError
 from sickbay.lab import live
 from sickbay.lab.systems import airflow_past, pipeline_past
-from sickbay.lab.systems.nightly import DAGS, NIGHTLY, NIGHTS, RETRAIN
+from sickbay.lab.systems.nightly import DAGS, NIGHTLY, NIGHTS, RETRAIN, last
 from sickbay.lab.systems.pipeline import night_zone
 from sickbay.registry import FAULTS
 from tests.services import nights
@@ -73,6 +73,15 @@ def test_the_past_holds_a_week_of_good_nights_each_at_its_time(lab, viewer):
     assert {dag["dag_id"]: dag["is_paused"] for dag in viewer.get("/dags")["dags"]} == dict.fromkeys(DAGS, False)
     assert viewer.get("/importErrors")["total_entries"] == 0
     assert viewer.get("/eventLogs?limit=1&event=patch_variable")["total_entries"] == 0
+
+
+def test_a_retraining_that_failed_while_it_was_broken_is_run_again_by_healing(lab):
+    system = lab.system
+    run = f"scheduled__{last(6, system.zone, datetime.now(UTC)).isoformat()}"
+    with broken(lab, "tighten_a_threshold"):
+        system.give_up(RETRAIN, run)  # as that of six o'clock does in a lab that is kept for hours
+    assert airflow_past.runs(system.flow.home, RETRAIN)[run] == "success"
+    assert looked(lab, "tighten_a_threshold") is None
 
 
 def test_a_kept_past_whose_next_run_is_due_by_now_plans_the_coming_night(lab, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from sickbay.lab.systems import swift
@@ -22,10 +24,11 @@ def store(tmp_path_factory):
 
 
 def source(store, user="team", secret=SECRET, bucket="artifacts", **more):
-    return S3(_Settings(
+    given = _Settings(
         endpoint=store.endpoint, bucket=bucket, prefix="prod", access_key=f"{swift.ACCOUNT}:{user}", secret_key=secret,
         **more,
-    ))  # fmt: skip
+    )  # fmt: skip
+    return S3(given, datetime.now(UTC), {})
 
 
 def states(client):

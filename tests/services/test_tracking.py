@@ -7,6 +7,7 @@ import json
 import threading
 import time
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +214,23 @@ def test_a_bucket_that_is_not_there_is_said(lab):
     found = run_probe({"source": {"s3": store}}, "store.reach")
     note(found)
     assert next(f for f in found if f.id == "store.bucket_missing").on
+
+
+def test_a_key_whose_end_is_stated_is_spoken_of_before_and_after(lab):
+    def look(expires, secret=tracking.STORE_SECRET):
+        store = {
+            "endpoint": f"http://127.0.0.1:{lab.system.to_store.port}", "bucket": tracking.BUCKET,
+            "access_key": "lab:mlflow", "secret_key": secret, "expires": expires,
+        }  # fmt: skip
+        found = run_probe({"source": {"s3": store}}, "store.key")
+        note(found)
+        assert secret not in repr(found)
+        return {f.id for f in found if f.on}
+
+    assert look((datetime.now(UTC) + timedelta(days=90)).isoformat()) == set()
+    assert look((datetime.now(UTC) + timedelta(days=3)).isoformat()) == {"store.key_expires"}
+    over = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    assert look(over, "a-key-that-is-over") == {"store.key_expires", "store.key_expired"}
 
 
 def test_half_a_site_gets_the_diagnosis_that_the_rest_allows(lab):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import re
 import threading
 from pathlib import Path
 from urllib.parse import unquote
@@ -23,7 +24,8 @@ def served(recorded):
 
     class Replay(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            answer = recorded.get(unquote(self.path), {"_status": 404, "body": "not recorded"})
+            path = re.sub(r"&after=.*?(?=&offset=|$)", "", unquote(self.path))  # the filters of the event log
+            answer = recorded.get(path, {"_status": 404, "body": "not recorded"})
             body = answer["body"].encode() if "_status" in answer else json.dumps(answer).encode()
             self._reply(answer.get("_status", 200), body)
 

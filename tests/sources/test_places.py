@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sickbay.config import load_site
-from sickbay.errors import SiteFileError, SourceError, SourceForbidden
+from sickbay.errors import SiteFileError, SourceError, SourceForbidden, UserError
 from sickbay.investigation import run_probe
 from sickbay.sources import services
 from sickbay.sources.context import Context
@@ -235,3 +235,28 @@ def test_the_hostile_certificate_is_not_accepted(tmp_path):
     with server("bad certificate", tmp_path) as port:
         (way,) = network({"a": f"tls://127.0.0.1:{port}"}, tmp_path).ways()
     assert way.state == "certificate"
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "probe", "key"),
+    [
+        ("airflow", {"url": "http://127.0.0.1:99999"}, "pipeline.health", r"airflow\.url"),
+        ("airflow", {"url": "http://127.0.0.1:0"}, "pipeline.health", r"airflow\.url"),
+        ("mlflow", {"url": "http://127.0.0.1:x"}, "tracking.front", r"mlflow\.url"),
+        ("s3", {"endpoint": "http://127.0.0.1:1", "bucket": "s3://b/prod"}, "store.reach", r"s3\.bucket"),
+        ("network", {"targets": {"dns": "udp://127.0.0.1:53"}}, "network.reach", r"targets\.dns"),
+    ],
+)
+def test_what_can_be_no_address_is_a_mistake_of_the_site_and_no_system_that_is_down(source, given, probe, key):
+    with pytest.raises(UserError, match=key):
+        run_probe({"source": {source: given}}, probe)
+
+
+def test_a_store_that_refuses_connections_is_unreachable_and_a_name_no_bucket_can_have_says_nothing_of_it():
+    def look(bucket):
+        given = {"endpoint": "http://127.0.0.1:1", "bucket": bucket, "access_key": "k", "secret_key": "not-shown"}
+        return {f.id: f for f in run_probe({"source": {"s3": given}}, "store.reach")}
+
+    assert look("mlflow")["store.unreachable"].log_ratio > 4
+    assert "list: unreachable" in look("mlflow")["store.unreachable"].says
+    assert {f.status for f in look("no bucket?").values()} == {"unknown"}

@@ -104,15 +104,21 @@ def said(link: Raised) -> str:
     return f"{link.type}: {' '.join(link.value.split())}"[:300] if link.value else link.type
 
 
-def place(chain: Sequence[Raised]) -> str:
-    """Return where in the user's own code a chain passed last: file, line, function; empty if nowhere."""
-    own = [
+def own(chain: Sequence[Raised]) -> tuple[str, int, str] | None:
+    """Return the last frame of a chain in the user's own code (file, line, function); None if nowhere."""
+    found = [
         frame
         for link in chain
         for frame in link.frames
         if "site-packages" not in frame[0] and "/lib/python" not in frame[0] and not frame[0].startswith("<frozen")
     ]
-    return f"{own[-1][0].rpartition('/')[2]}:{own[-1][1]} in {own[-1][2]}" if own else ""
+    return found[-1] if found else None
+
+
+def place(chain: Sequence[Raised]) -> str:
+    """Return where in the user's own code a chain passed last: file, line, function; empty if nowhere."""
+    frame = own(chain)
+    return f"{frame[0].rpartition('/')[2]}:{frame[1]} in {frame[2]}" if frame else ""
 
 
 def _fits(one: Signature, value: str, files: str, types: set[str]) -> bool:

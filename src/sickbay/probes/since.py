@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sickbay.errors import SourceError
-from sickbay.probes import night
+from sickbay.probes import edits, night
+from sickbay.probes.edits import Edit, StepCode
+from sickbay.probes.night import Night
 from sickbay.probes.pipeline import CLEAR, LIKELY, SURE
 from sickbay.registry import probe
 from sickbay.sources.airflow import Airflow
-from sickbay.sources.airflow_records import Event, Run
+from sickbay.sources.airflow_records import Run
 from sickbay.terms.change import Change
 from sickbay.terms.evidence import Evidence, Rows
 from sickbay.terms.finding import Finding, FindingKind, measured, unknown
 
 CODE = FindingKind("since.code_changed", says="The pipeline's code changed since its last good run.", leak=0.05)
 CONFIG = FindingKind(
-    "since.settings_changed", says="A variable or connection was changed since the last good run.", leak=0.05
+    "since.settings_changed", says="A variable or connection was changed since the last good run.", leak=0.01
 )
+"""Leak: that what the failing step reads was edited in between by chance; other edits, oftener, are graded lower."""
 PACKAGES = FindingKind("since.packages_changed", says="The tasks' packages changed since the last good run.", leak=0.04)
 SINCE = (CODE, CONFIG, PACKAGES)
-SETTING = re.compile(r"variable|connection|^(patch_dags?|paused)$", re.I)
-READING = re.compile(r"^(get|list|test|export)", re.I)
+ELSEWHERE = 0.7
+"""Log ratio of an edit of what the failing step does not name: helpers that are not seen may read it."""
 MOST = 4000
 
 
@@ -37,12 +39,9 @@ def changes(airflow: Airflow) -> Iterable[Finding | Change]:
     good = focus.good if focus else None
     if focus is None or good is None or good.ended is None:
         raise SourceError("no data: no good run is known to compare with")
-    if not focus.sick:
-        since, until = seen.now - timedelta(hours=24), seen.now
-    else:
-        since, until = good.ended, seen.now
+    since = good.ended if focus.sick else seen.now - timedelta(hours=24)
     yield from _code(airflow, focus.dag.id, focus.runs[0] if focus.runs else None, good, since, focus.sick)
-    yield from _settings(airflow, focus.dag.id, good, since, until)
+    yield from _settings(airflow, seen, since)
     yield from _packages(airflow, since)
 
 
@@ -83,46 +82,42 @@ def _code(
         yield unknown(CODE, "no data: this Airflow keeps no versions, and [source.airflow] names no code")
 
 
-def _settings(airflow: Airflow, dag: str, good: Run, since: datetime, until: datetime) -> Iterable[Finding | Change]:
-    edits = [
-        event
-        for event in airflow.events()
-        if event.at is not None
-        and since < event.at <= until
-        and SETTING.search(event.what)
-        and not READING.search(event.what)
-    ]
-    for event in edits[:10]:
-        if event.at is not None:
-            yield Change(
-                "config", event.at, f"{event.what} {_subject(event)}", f"by {event.owner}" if event.owner else ""
-            )
-    if not edits:
+def _settings(airflow: Airflow, seen: Night, since: datetime) -> Iterable[Finding | Change]:
+    focus = seen.focus
+    assert focus is not None
+    found, whole = edits.read(airflow, since, seen.now, focus.dag.id if focus.state in ("paused", "overdue") else "")
+    failed = focus.bad[-1].ended if focus.state == "failing" else None
+    early = [edit for edit in found if failed is None or edit.at <= failed]
+    for edit in early[:10]:
+        yield Change("config", edit.at, f"{edit.what} {edit.of}", f"by {edit.by}" if edit.by else "")
+    if not early and not whole:
+        yield unknown(CONFIG, "no data: the event log since then is too long to be read, and its newest part has none")
+    elif not early and found:
+        says = f"{found[-1].says} came after the first failure, so that it is not its cause."
+        yield measured(CONFIG, -LIKELY, statistic=0.0, says=says)
+    elif not early:
         yield measured(CONFIG, -LIKELY, statistic=0.0, says="The event log has no change of a variable or connection.")
-        return
-    code = airflow.code_of(dag, good.version) if good.version else ""
-    used = [event for event in edits if event.dag == dag or (_subject(event) and _names(code, _subject(event)))]
-    first = (used or edits)[-1]
-    table = Rows(
-        ("at", "act", "of", "by"), tuple((e.at, e.what, _subject(e), e.owner) for e in edits[:10]), "Changed settings"
-    )
-    when = f"{first.at:%m-%d %H:%M} UTC" if first.at else ""
-    says = f"{first.what} of {_subject(first) or 'an unnamed one'} at {when} by {first.owner or 'somebody'}"
-    says += ", which the pipeline's code names." if used else "."
-    yield measured(
-        CONFIG, SURE if used else LIKELY, statistic=float(len(edits)), says=says, evidence=Evidence({}, [table])
-    )
+    else:
+        ratio, edit, more = _nearest(early, edits.step_of(airflow, seen), focus.sick)
+        table = Rows(
+            ("at", "act", "of", "by"), tuple((e.at, e.what, e.of, e.by) for e in early[:10]), "Changed settings"
+        )
+        yield measured(
+            CONFIG, ratio, statistic=float(len(early)), says=f"{edit.says}{more}.", evidence=Evidence({}, [table])
+        )
 
 
-def _names(code: str, subject: str) -> bool:
-    """Return whether code names a variable or connection: as a literal, or in a template."""
-    name = re.escape(subject)
-    return re.search(rf"""["']{name}["']|\b(?:var\.(?:value|json)|conn)\.{name}\b""", code) is not None
-
-
-def _subject(event: Event) -> str:
-    found = re.search(r'"(?:key|variable_key|connection_id|conn_id|id)"\s*:\s*"([^"]+)"', event.extra)
-    return found[1] if found else event.dag
+def _nearest(found: Sequence[Edit], code: StepCode, sick: bool) -> tuple[float, Edit, str]:
+    """Return how loudly edits speak, the one nearest to the failure, and what ties it to that, in words."""
+    if paused := [edit for edit in found if edit.pause]:
+        return SURE if sick else LIKELY, paused[-1], ""
+    if used := [edit for edit in found if edit.named_in(code.step)]:
+        return SURE if sick else LIKELY, used[-1], f", which {code.task} reads, the step that failed"
+    if used := [edit for edit in found if edit.named_in(code.pipeline)]:
+        return CLEAR if sick else LIKELY, used[-1], ", which the pipeline's code names"
+    if code.step:
+        return ELSEWHERE, found[-1], f"; the code of {code.task}, the step that failed, does not name it"
+    return LIKELY, found[-1], ""
 
 
 def _packages(airflow: Airflow, since: datetime) -> Iterable[Finding | Change]:

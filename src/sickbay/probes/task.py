@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sickbay.errors import SourceError
-from sickbay.probes import failures, night, templates
+from sickbay.probes import edits, failures, night, templates
 from sickbay.probes.failures import Match
 from sickbay.probes.pipeline import CLEAR, LIKELY, SURE
 from sickbay.registry import probe
@@ -42,6 +42,9 @@ WELL_KNOWN = frozenset({
 })  # fmt: skip
 """What shows itself in few kinds of exceptions, so that an unknown one speaks against it."""
 
+OF_VALUES = frozenset({"input_schema", "input_invalid", "code_failed", "answer-not-json"})
+"""What a signature speaks for, or its id, where the value may be one of the input as well as one of a setting."""
+
 
 @probe(findings=tuple(SAID.values()), seconds=0.5, deadline=20)
 def error(airflow: Airflow) -> Iterable[Finding]:
@@ -56,16 +59,37 @@ def error(airflow: Airflow) -> Iterable[Finding]:
     before = night.good_lines(airflow, seen)
     match = failures.of_log(lines, frozenset(before))
     evidence = Evidence({"task": seen.culprit.id, "try": seen.attempt}, _exhibits(before, lines, match))
-    at = failures.place(_chain(lines))
+    chain = _chain(lines)
+    at = failures.place(chain)
     where = f" ({seen.culprit.id}, {at})" if at else f" ({seen.culprit.id})"
+    setting = _setting(airflow, seen, chain, match)
+    if setting:
+        told = f"{failures.said(chain[-1])}, where the code reads the setting {setting}{where}"
+        yield from _one(SAID["setting_missing"], CLEAR, told, evidence)
+        return
     if match is None or match.signature.speaks_for not in SAID:
         yield from _unclassified(lines, match, evidence)
         return
-    for topic, kind in SAID.items():
-        if topic == match.signature.speaks_for:
-            yield measured(kind, match.signature.weight, says=f"{match.said}{where}.", evidence=evidence)
+    yield from _one(SAID[match.signature.speaks_for], match.signature.weight, f"{match.said}{where}", evidence)
+
+
+def _one(so: FindingKind, weight: float, told: str, evidence: Evidence) -> Iterable[Finding]:
+    """Report one kind of error, and the others as not being it."""
+    for kind in SAID.values():
+        if kind is so:
+            yield measured(kind, weight, says=f"{told}.", evidence=evidence)
         else:
-            yield measured(kind, -min(CLEAR, match.signature.weight), says=f"Its error is another: {match.said[:120]}.")
+            yield measured(kind, -min(CLEAR, weight), says=f"Its error is another: {told[:120]}.")
+
+
+def _setting(airflow: Airflow, seen: night.Night, chain: Sequence[Raised], match: Match | None) -> str:
+    """Return the setting whose value an error is about; empty for none.
+
+    An error that tells of a wrong value tells not whose. The line that raised it does, where it works on nothing else.
+    """
+    telling = match is None or match.signature.speaks_for in OF_VALUES or match.signature.id in OF_VALUES
+    frame = failures.own(chain) if telling else None
+    return edits.setting_at(airflow, seen, frame) if frame else ""
 
 
 def _nothing_failed(seen: night.Night) -> Iterable[Finding]:

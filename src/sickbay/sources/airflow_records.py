@@ -11,6 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 UNFINISHED = ("running", "queued", "scheduled", "restarting", "deferred", "up_for_reschedule", "up_for_retry")
+ROUTINE = (
+    "running", "success", "failed", "up_for_retry", "up_for_reschedule", "queued", "scheduled", "deferred", "skipped",
+    "upstream_failed", "restarting", "removed", "state mismatch", "heartbeat timeout", "cli_task_run", "cli_run",
+    "trigger_dag_run", "grid", "graph", "task", "log", "get_logs_with_metadata",
+)  # fmt: skip
+"""What the event log holds of every task and every look at a page."""
 RAISED = re.compile(
     r"^(?P<type>[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning|Timeout|Conflict|Found)\w*)"
     r"(?:: (?P<value>.*))?$"

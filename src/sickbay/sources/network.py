@@ -184,6 +184,6 @@ def _target(name: str, address: str) -> Target | None:
         port = parts.port or PORTS.get(parts.scheme)
     except ValueError:
         return None
-    if not parts.hostname or port is None:
+    if not parts.hostname or port is None or parts.scheme == "udp":  # nothing tells that a UDP port listens
         return None
     return Target(name, parts.scheme, parts.hostname, port, parts.path or "/")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal, Self
 
-from sickbay.errors import SiteFileError
+from sickbay.errors import SiteFileError, SourceError
 from sickbay.registry import source
-from sickbay.sources import settings
+from sickbay.sources import s3_keys, settings
 from sickbay.sources.context import Check, Context
+from sickbay.sources.once import Once
+from sickbay.sources.s3_keys import KeyEnd
+from sickbay.terms.window import length
 
 State = Literal[
     "ok", "denied", "login", "missing", "full", "unreachable", "timed out", "certificate", "garbled", "failed", "empty"
@@ -20,7 +23,8 @@ State = Literal[
 CONNECT_SECONDS, READ_SECONDS, WHOLE_SECONDS = 3, 4, 6
 CANARY = ".sickbay-canary"
 FULL = ("QuotaExceeded", "EntityTooLarge", "XMinioStorageFull", "InsufficientStorage", "SlowDown", "ServiceUnavailable")
-LOGIN = ("SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+EXPIRED = "ExpiredToken"
+LOGIN = ("SignatureDoesNotMatch", "InvalidAccessKeyId", EXPIRED, "InvalidToken", "TokenRefreshRequired")
 
 
 class _Settings(settings.Settings):
@@ -29,6 +33,9 @@ class _Settings(settings.Settings):
     prefix: str = ""
     access_key: str = ""
     secret_key: str = ""
+    session_token: str = ""
+    expires: Any = ""
+    expires_warning: str = "14d"
     region: str = "us-east-1"
     write_canary: bool = False
     verify: bool = True
@@ -61,23 +68,30 @@ class Object:
 
 @source("s3")
 class S3:
-    """Reads an S3-compatible object store with the credentials that the site names.
+    """Reads an S3-compatible object store with the credentials that the site names, else with those boto3 finds.
 
     Rights: ListBucket and GetObject. Only with ``write_canary = true`` it also writes and deletes one object of 64 KB
     below ``prefix``: nothing else tells a full or write-protected store from a healthy one.
     """
 
-    def __init__(self, given: _Settings) -> None:
+    def __init__(self, given: _Settings, now: datetime, environ: Mapping[str, str]) -> None:
         import boto3
         from botocore.config import Config
 
+        self.now, self._given, self._environ, self._once = now, given, environ, Once()
+        self.warning = length(given.expires_warning, option="source.s3.expires_warning")
+        """How long before its end a key is spoken of."""
+        self._session: Any = boto3.Session()
         self.bucket, self.prefix, self.write_canary = given.bucket, given.prefix.strip("/"), given.write_canary
         limits = Config(
             connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"total_max_attempts": 1},
             s3={"addressing_style": "path"} if given.endpoint else {},
         )  # fmt: skip
-        keys = {"aws_access_key_id": given.access_key, "aws_secret_access_key": given.secret_key}
-        self._client: Any = boto3.client(
+        keys = {
+            "aws_access_key_id": given.access_key, "aws_secret_access_key": given.secret_key,
+            "aws_session_token": given.session_token or None,
+        }  # fmt: skip
+        self._client: Any = self._session.client(
             "s3", endpoint_url=given.endpoint or None, region_name=given.region, config=limits, verify=given.verify,
             **(keys if given.access_key else {}),
         )  # fmt: skip
@@ -89,18 +103,33 @@ class S3:
 
     @classmethod
     def connect(cls, context: Context) -> Self:
-        """Return a client; nothing is sent yet. SiteFileError when the library or a key is not there."""
+        """Return a client; nothing is sent to the store yet.
+
+        SiteFileError when the library is not there or an entry is wrong; SourceError when no key can be had.
+        """
         given = settings.read(context, "s3", _Settings)
         try:
-            import boto3  # noqa: F401 - whether the library is there
+            from botocore.exceptions import BotoCoreError, ProfileNotFound
         except ImportError:
             raise SiteFileError("[source.s3] needs the library boto3", hint='pip install "sickbay[s3]"') from None
-        try:
-            return cls(given)
-        except ValueError as error:
+        if "/" in given.bucket:
             raise SiteFileError(
-                f"{context.site.file}: 'source.s3.endpoint': {error}", hint="http://host:port"
-            ) from None
+                f"{context.site.file}: 'source.s3.bucket' is no bucket's name: {given.bucket!r}",
+                hint='bucket = "mlflow", prefix = "prod"',
+            )
+        if given.expires and (not isinstance(given.expires, str | date) or s3_keys.instant(given.expires) is None):
+            raise SiteFileError(
+                f"{context.site.file}: 'source.s3.expires' is no time", hint='for example expires = "2027-01-31"'
+            )
+        try:
+            return cls(given, context.now, context.environ)
+        except ValueError as error:
+            key = "source.s3.endpoint" if "endpoint" in str(error).lower() else "source.s3"
+            raise SiteFileError(f"{context.site.file}: '{key}': {error}", hint="http://host:port") from None
+        except ProfileNotFound as error:
+            raise SourceError(f"forbidden: {error}", hint="AWS_PROFILE names it") from None
+        except BotoCoreError as error:  # its text may be what a command printed
+            raise SourceError(f"forbidden: no key for the store can be had: {type(error).__name__}") from None
 
     def head(self) -> Tried:
         """Ask whether the bucket is there; a refusal carries no reason here."""
@@ -109,7 +138,22 @@ class S3:
     def listing(self) -> Tried:
         """List one object: a refusal says whether key, signature or right is wrong."""
         asked = {"Bucket": self.bucket, "MaxKeys": 1, **({"Prefix": self.prefix} if self.prefix else {})}
-        return self._try("list", lambda: _listed(self._client.list_objects_v2(**asked)))
+        return self._once.get("list", lambda: self._try("list", lambda: _listed(self._client.list_objects_v2(**asked))))
+
+    def key_end(self) -> KeyEnd:
+        """Return when the key ends, as far as what holds it says so; a role's key is asked for, for at most 6 s."""
+        if self._given.access_key:
+            return s3_keys.of_site(self._given.expires, self._given.session_token)
+        found: list[KeyEnd] = []
+        inner = self._session._session  # botocore's: the profile's other entries stand nowhere else
+
+        def read() -> None:
+            found.append(s3_keys.of_session(inner, self._environ, self._given.expires))
+
+        tried = self._try("key", read)
+        return (
+            found[0] if found else KeyEnd(reason=f"no data: {tried.says}{': ' if tried.detail else ''}{tried.detail}")
+        )
 
     def get(self) -> Tried:
         """Read the first bytes of one object: some stores list what they cannot give."""
@@ -160,11 +204,16 @@ class S3:
         self._client.close()
 
     def _try(self, what: str, call: Callable[[], object]) -> Tried:
-        """Make one call with an end to all of it: the library limits each wait, and not the whole."""
+        """Make one call with an end to all of it: the library limits each wait, and not the whole.
+
+        SourceError when the library broke down, which is no time-out.
+        """
         done: list[Tried] = []
         thread = threading.Thread(target=lambda: done.append(_call(what, call)), daemon=True)
         thread.start()
         thread.join(WHOLE_SECONDS)
+        if not done and not thread.is_alive():
+            raise SourceError(f"no data: {what}: the client library broke down")
         return done[0] if done else Tried(what, "timed out", detail=f"no end within {WHOLE_SECONDS} s")
 
 
@@ -184,8 +233,14 @@ def _call(what: str, call: Callable[[], object]) -> Tried:
         return Tried(what, "certificate", detail=str(error)[:200])
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
         return Tried(what, "login", detail=str(error)[:200])
+    except (exceptions.CredentialRetrievalError, exceptions.SSOError, exceptions.TokenRetrievalError) as error:
+        return Tried(what, "login", detail=type(error).__name__)  # its text may be what a command printed
+    except RuntimeError as error:  # botocore's own, for a key that has ended and is not renewed
+        return Tried(what, "login", EXPIRED if "expired" in str(error) else "", str(error)[:200])
+    except exceptions.ParamValidationError as error:
+        return Tried(what, "garbled", detail=" ".join(str(error).split())[:200])
     except (exceptions.HTTPClientError, exceptions.BotoCoreError) as error:
-        network = isinstance(error, exceptions.HTTPClientError)
+        network = isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError)
         return Tried(what, "unreachable" if network else "failed", detail=str(error)[:200])
     except NotS3 as error:
         return Tried(what, "garbled", detail=str(error))

@@ -20,7 +20,7 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
-SECRETS = ("password", "secret_key", "token", "dsn")
+SECRETS = ("password", "secret_key", "session_token", "token", "dsn")
 
 
 def read(context: Context, name: str, shape: type[S]) -> S:
@@ -44,7 +44,11 @@ def read(context: Context, name: str, shape: type[S]) -> S:
 def web_address(context: Context, key: str, address: str, example: str) -> str:
     """Return an address of http or https as it is; SiteFileError that names the key for anything else."""
     parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise SiteFileError(
             f"{context.site.file}: 'source.{key}' is no address: {address!r}", hint=f'for example "{example}"'
         )

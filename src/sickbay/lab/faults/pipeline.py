@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sickbay.lab.faults.nights import after, spoilt
 from sickbay.lab.systems import pipeline_code
 from sickbay.lab.systems.nightly import DATABASE, NIGHTLY, Pipeline
-from sickbay.lab.systems.pipeline import rates_connection
+from sickbay.lab.systems.pipeline import orders_connection, rates_connection
 from sickbay.lab.systems.processes import wait_until
 from sickbay.registry import fault
 
@@ -96,13 +96,14 @@ def spoil_rates(system: Pipeline, *, seed: int, strength: float) -> Iterator[Non
 
 @fault(produces="configuration-drift", system="pipeline")
 def change_variable(system: Pipeline, *, seed: int, strength: float) -> Iterator[None]:
-    """Changes a variable of the pipeline to a path that is not there, or deletes it."""
+    """Changes a variable of the pipeline to a path that is not there, to no number or too high a one, or deletes it."""
     key, right, wrong = (
         ("warehouse", str(system.warehouse), f"{system.directory}/warehouse-v2"),
         ("task_python", f"{system.directory}/task-env/bin/python", f"{system.directory}/task-env-3.13/bin/python"),
         ("min_rows", "300", "300 rows"),
         ("warehouse", str(system.warehouse), ""),
-    )[seed % 4]
+        ("min_rows", "300", "30000"),
+    )[seed % 5]
     flow = system.flow
     system.begin()
     if wrong:
@@ -121,20 +122,28 @@ def change_variable(system: Pipeline, *, seed: int, strength: float) -> Iterator
 
 @fault(produces="configuration-drift", system="pipeline")
 def change_connection(system: Pipeline, *, seed: int, strength: float) -> Iterator[None]:
-    """Changes the connection of the partner's API: a port where nobody listens, another scheme, or none at all."""
-    right, flow = rates_connection(system), system.flow
+    """Changes a connection: a port where nobody listens, another scheme, database, host or key, or deletes it."""
+    rates, orders, flow = rates_connection(system), orders_connection(system), system.flow
+    right, wrong = (
+        (rates, {"port": 9}),
+        (rates, {"schema": "https"}),
+        (rates, {}),
+        (orders, {"schema": "postgres"}),
+        (orders, {"host": "orders-db.shop.invalid"}),
+        (rates, {"password": "an-old-key"}),
+    )[seed % 6]
+    path = f"/connections/{right['connection_id']}"
     system.begin()
-    if seed % 3 == 2:
-        flow.ask("/connections/rates_api", method="DELETE")
+    if wrong:
+        flow.ask(path, right | wrong, method="PATCH")
     else:
-        wrong = {"port": 9} if seed % 3 == 0 else {"schema": "https"}
-        flow.ask("/connections/rates_api", right | wrong, method="PATCH")
+        flow.ask(path, method="DELETE")
 
     def undo() -> None:
-        if seed % 3 == 2:
-            flow.ask("/connections", right)
+        if wrong:
+            flow.ask(path, right, method="PATCH")
         else:
-            flow.ask("/connections/rates_api", right, method="PATCH")
+            flow.ask("/connections", right)
 
     yield from spoilt(system, undo)
 

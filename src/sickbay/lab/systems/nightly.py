@@ -161,11 +161,41 @@ class Pipeline:
         airflow_past.forget_audit(self.flow.home, self.since)
         self.since = datetime.now(UTC)
         if self.state != "success":
-            self.night(seconds)
+            self.night(seconds, until=self._ended_after_all)
         if self.state != "success":
             raise LabError(
                 f"the healed pipeline failed again: {self.tasks()}", hint=f"its logs are below {self.flow.home}"
             )
+        self._retrain_again(seconds)
+
+    def _ended_after_all(self) -> bool:
+        """Return whether last night's run has ended; a scheduler that ended first is started again.
+
+        It does when a run is taken back that it has just begun, such as that of a DAG which is no longer paused.
+        """
+        if not self.flow.servers["scheduler"].running():
+            self.flow.launch("scheduler")
+        return self.ended()
+
+    def _retrain_again(self, seconds: float) -> None:
+        """Let the last retraining run again if it failed: a lab kept for hours meets its six o'clock, maybe broken."""
+        six = last(6, self.zone, datetime.now(UTC))
+        run, home = f"scheduled__{six.isoformat()}", self.flow.home
+
+        def state() -> str:
+            return airflow_past.runs(home, RETRAIN).get(run, "")
+
+        def ended() -> bool:
+            return state() in ("success", "failed")
+
+        if state():
+            wait_until(ended, seconds, "the retraining ending")
+        if state() == "failed":
+            airflow_past.forget(home, RETRAIN, run)
+            airflow_past.plan(home, RETRAIN, six)
+            wait_until(ended, seconds, "the retraining ending")
+            if state() == "failed":
+                raise LabError("the healed retraining failed again", hint=f"its logs are below {home}")
 
     def behave(self, **how: Any) -> None:
         """Let the partner's API behave so, and well in all else."""

@@ -179,17 +179,13 @@ def _task_environment(made: Pipeline) -> None:
 def _configure(made: Pipeline) -> None:
     """Give Airflow its variables, connections and pool, as an administrator does, and let its DAGs run."""
     flow = made.flow
-    host = made.worker.host
     for key, value in {
         "warehouse": str(made.warehouse), "staging": str(made.staging), "models": str(made.directory / "models"),
         "min_rows": str(MIN_ROWS), "task_python": str(made.directory / "task-env" / "bin" / "python"),
     }.items():  # fmt: skip
         flow.ask("/variables", {"key": key, "value": value})
     flow.ask("/connections", rates_connection(made))
-    flow.ask("/connections", {
-        "connection_id": "orders_db", "conn_type": "postgres", "host": host(ORDERS_HOST), "port": made.to_database.port,
-        "login": ROLE, "password": PASSWORD, "schema": DATABASE,
-    })  # fmt: skip
+    flow.ask("/connections", orders_connection(made))
     flow.ask("/pools", {"name": "warehouse", "slots": 2})
 
 
@@ -198,6 +194,14 @@ def rates_connection(made: Pipeline) -> dict[str, Any]:
     return {
         "connection_id": "rates_api", "conn_type": "http", "host": made.worker.host(RATES_HOST),
         "port": made.to_api.port, "password": KEY, "schema": "http",
+    }  # fmt: skip
+
+
+def orders_connection(made: Pipeline) -> dict[str, Any]:
+    """Return the connection of the shop's database as it should be."""
+    return {
+        "connection_id": "orders_db", "conn_type": "postgres", "host": made.worker.host(ORDERS_HOST),
+        "port": made.to_database.port, "login": ROLE, "password": PASSWORD, "schema": DATABASE,
     }  # fmt: skip
 
 

@@ -45,6 +45,7 @@ def restore_code(system: Pipeline) -> None:
     began = datetime.now(UTC)
     committed(system.dags.parent, began - LONG_AGO)
     wait_read(system, began)
+    wait_read(system, datetime.now(UTC))  # the first reading may have begun before, and known the files as they were
     airflow_past.settle(system.flow.home, began - LONG_AGO)
 
 
