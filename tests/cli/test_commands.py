@@ -85,6 +85,12 @@ def test_progress_on_a_terminal_keeps_one_live_line():
     assert text.endswith("\r\x1b[K")
 
 
+def test_progress_says_so_while_none_of_the_causes_leads():
+    stream = io.StringIO()
+    progress.Progress(stream, {})(Leading("", 0.39))
+    assert stream.getvalue() == "  likeliest so far: None of these 39%\n"
+
+
 def test_demo_breaks_investigates_reports_and_heals(tmp_path, capsys):
     rooms, report = FakeRooms(), tmp_path / "r.html"
     assert main(["demo", "--directory", str(tmp_path / "d"), "--html", str(report)], door(rooms)) == 0

@@ -56,7 +56,7 @@ class Progress:
             self._line(f"{event.probe}: nothing found in {words.duration(event.seconds)}")
 
     def _lead(self, event: Any) -> None:
-        name = self._titles.get(event.cause) or words.humanised(event.cause)
+        name = self._titles.get(event.cause) or words.humanised(event.cause) or "None of these"
         leading = f"{name} {words.percent(event.probability)}"
         if leading != self._leading:
             self._leading = leading

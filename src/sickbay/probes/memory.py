@@ -117,7 +117,8 @@ def _climbs(found: list[Shape], seen: Watch) -> Finding:
     if slope > 0 and shape.last is not None:
         left = (shape.limit - shape.last) / (slope * MIB)
         evidence["seconds_to_limit"] = left
-        says += f", {shape.driver_says}; at that rate the limit is reached in {_span(left)}"
+        soon = f"at that rate the limit is reached in {_span(left)}" if left >= 1 else "it has come to the limit"
+        says += f", {shape.driver_says}; {soon}"
     return measured(CLIMBS, total, statistic=rate / HORIZON, says=f"{says}.", evidence=Evidence(evidence))
 
 

@@ -14,7 +14,7 @@ from sickbay.terms.finding import Finding, FindingKind, measured, unknown
 
 STUCK = FindingKind(
     "pods.cannot_scale_out",
-    says="The autoscaler adds no replicas: it runs as many as it may, or cannot read its metric.",
+    says="The autoscaler cannot add replicas.",
     leak=0.05,
 )
 NO_ROOM = FindingKind(
