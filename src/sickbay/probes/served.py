@@ -159,9 +159,10 @@ def _stamps(pairs: Aligned) -> Iterable[Finding]:
         return
     off, lead = _off(pairs)
     ahead = float((lead > SLACK).mean())
+    most = f"{ahead:.1%} of the served values bear a time after their serving, at most {lead.max() / 60:.0f} min."
     yield measured(
         AHEAD, SURE if ahead > 0.01 else -CLEAR, statistic=ahead,
-        says=f"{ahead:.1%} of the served values bear a time after their serving, at most {lead.max() / 60:.0f} min.",
+        says=most if lead.max() > 30 else "No served value bears a time after its serving.",
     )  # fmt: skip
     if len(off) < 30:
         yield from (unknown(kind, "no data: too few served rows stand in the history") for kind in (ODD, WHOLE))

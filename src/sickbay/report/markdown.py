@@ -42,7 +42,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequen
     marks = ["---:" if i in numeric else "---" for i in range(len(columns))]
     lines = [_row([escape(column) for column in columns]), _row(marks)]
     lines += [_row([escape(cell) for cell in row]) for row in rows[:ROWS]]
-    return [*lines, "", f"and {words.number(len(rows) - ROWS)} more rows"] if len(rows) > ROWS else lines
+    return [*lines, "", f"and {words.count(len(rows) - ROWS, 'more row')}"] if len(rows) > ROWS else lines
 
 
 def numeric_columns(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[int]:

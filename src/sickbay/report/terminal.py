@@ -183,7 +183,7 @@ def _exhibit(console: Console, seen: Observation, exhibit: Rows | Numbers) -> No
         table.add_row(*(_text(words.clean(cell, 80)) for cell in row))
     console.print(table)
     if len(rows) > FEW:
-        console.print(_text(f"and {words.number(len(rows) - FEW)} more rows", "dim"))
+        console.print(_text(f"and {words.count(len(rows) - FEW, 'more row')}", "dim"))
 
 
 def _changes(story: Story, console: Console) -> None:
