@@ -203,6 +203,33 @@ def test_a_rise_of_the_rate_is_seen_from_before_the_failures(tmp_path):
     assert not look(access(tmp_path, rows), "gateway.traffic")[0]["gateway.rate_rose"].on
 
 
+@pytest.mark.parametrize("stray", [[], [0.3, 0.5], [0.2, 0.9, 4.0]])
+def test_stray_failures_before_the_others_do_not_hide_when_they_began(tmp_path, stray):
+    rng = np.random.default_rng(13)
+    rows = steady(rng, 0, 20, 8) + steady(rng, 20, 30, 50) + [(at, 502, 1000, "old", 0.5) for at in stray]
+    for at in np.arange(22.0, 30.0, 0.8):
+        rows = dying(rng, rows, float(at), takes_large=False)
+    found = look(access(tmp_path, rows), "gateway.traffic")[0]
+    assert found["gateway.rate_rose"].log_ratio > 3
+    assert found["gateway.requests_fail"].on
+
+
+def test_failures_from_the_first_request_on_have_no_time_before_them(tmp_path):
+    rng = np.random.default_rng(14)
+    rows = [(at, 502 if rng.random() < 0.3 else s, b, p, ms) for at, s, b, p, ms in steady(rng, 0, 40, 8)]
+    found = look(access(tmp_path, rows), "gateway.traffic")[0]
+    assert "too few rows" in found["gateway.rate_rose"].reason
+
+
+def test_an_earlier_incident_is_past_after_a_quiet_half_hour(tmp_path):
+    rng = np.random.default_rng(15)
+    rows = [(at, 502, b, p, ms) for at, _, b, p, ms in steady(rng, 0, 60, 2)] + steady(rng, 60, 3000, 1)
+    for at in (2950.0, 2960.0, 2970.0, 2980.0, 2990.0):
+        rows = dying(rng, rows, at, takes_large=False)
+    found = look(access(tmp_path, rows), "gateway.traffic")[0]
+    assert 0.1 < found["gateway.requests_fail"].statistic < 0.6
+
+
 def test_clients_that_stood_still_for_a_while_do_not_make_a_rise(tmp_path):
     rng = np.random.default_rng(12)
     steadily = steady(rng, 0, 16, 8)

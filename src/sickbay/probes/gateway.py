@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import xlogy
 
 from sickbay.errors import SourceError
 from sickbay.probes.pods import CLEAR, SURE
@@ -24,6 +27,10 @@ ROSE = math.log(1.6)
 """Ratio of rates that matters."""
 LARGE = 5.0
 """A request counts as large from this many times the median."""
+QUIET = 1800.0
+"""Seconds without a failure after which an earlier incident is past."""
+TELLING = 5.0
+"""Log likelihood by which two shares of failures have to explain a log better than one."""
 TOGETHER = 0.6
 """Seconds within which failures belong to one death of a pod, where the log is finer than a second."""
 TOGETHER_IN_WHOLE_SECONDS = 1.0
@@ -67,15 +74,30 @@ def traffic(logs: Logs) -> Iterable[Finding]:
 
 
 def _onset(failed: Sequence[Request], found: Sequence[Request]) -> datetime | None:
-    """Return when failures began; some lone ones before a quiet hour are not it."""
-    times = [one.at for one in failed]
-    if len(times) < max(2, 0.005 * len(found)):
+    """Return when failures began: where their share rises most; those of an incident before a quiet half hour are past.
+
+    A few lone ones long before the others are not it: the two parts of the log are those that binomial shares explain
+    best, unless one share explains all of it nearly as well.
+    """
+    if len(failed) < max(2, 0.005 * len(found)):
         return None
-    start = times[0]
-    for earlier, later in pairwise(times):
-        if (later - earlier).total_seconds() > 1800:
-            start = later
-    return start
+    gaps = [(later.at - earlier.at).total_seconds() for earlier, later in pairwise(failed)]
+    past = max((i + 1 for i, gap in enumerate(gaps) if gap > QUIET), default=0)
+    left = [one for one in found if one.at > failed[past - 1].at] if past else list(found)
+    bad = np.array([one.failed for one in left], dtype=np.float64)
+    starts = np.flatnonzero(bad)
+    before, rows = np.cumsum(bad)[starts] - 1, len(bad)
+    whole = bad.sum()
+    parts = _log_likelihood(before, starts) + _log_likelihood(whole - before, rows - starts)
+    rises = before * (rows - starts) < (whole - before) * starts
+    gain = np.where(rises, parts - _log_likelihood(whole, rows), 0.0)
+    return left[int(starts[gain.argmax()])].at if gain.max() > TELLING else left[int(starts[0])].at
+
+
+def _log_likelihood(some: NDArray[np.float64], of: NDArray[np.float64] | NDArray[np.int64] | int) -> Any:
+    """Return the log likelihood of so many of so many at their own share."""
+    share = np.asarray(some) / np.maximum(of, 1)
+    return xlogy(some, share) + xlogy(np.asarray(of) - some, 1 - share)
 
 
 def _before_and_since(found: Sequence[Request], since: datetime | None) -> Iterable[Finding]:
