@@ -221,6 +221,11 @@ def test_a_container_of_a_cri_is_read_through_crictl(tmp_path):
     assert tool.log("server") == ["log of 9ab1"]
     assert tool.log("server", previous=True) == ["log of 9ab0"]
     assert tool.log("other") is None
+    for one, pod in zip(runs, ("scorer-b", "scorer-a"), strict=True):
+        one["labels"] = {"io.kubernetes.pod.name": pod}
+    (tmp_path / "ps.json").write_text(json.dumps({"containers": runs}))
+    assert tool.log("scorer-a", "server") == ["log of 9ab0"], "a namesake in another pod is not it"
+    assert tool.log("scorer-a", "server", previous=True) is None
 
 
 def test_a_cri_that_refuses_is_forbidden(tmp_path):

@@ -12,6 +12,8 @@ from sickbay.sources.kubernetes_objects import Container, End, Pod, Resources, s
 
 FORGOTTEN = "ended; how is no longer known"
 KILLED = 137
+POD = "io.kubernetes.pod.name"
+"""The label by which a CRI knows the pod of a container."""
 
 
 def docker_pod(given: Mapping[str, Any], events: Iterable[Mapping[str, Any]], node: str) -> Pod:
@@ -64,7 +66,7 @@ def cri_pod(given: Mapping[str, Any], node: str) -> Pod:
             Resources(None, limit, None, quota / period if quota > 0 else None), int(meta.get("attempt") or 0), running,
             started if running else None, "" if running else state, last, f"containerd://{identity}",
         )  # fmt: skip
-        name = str((status.get("labels") or {}).get("io.kubernetes.pod.name") or meta["name"])
+        name = str((status.get("labels") or {}).get(POD) or meta["name"])
         return _pod(container, identity, node, _time(status.get("createdAt")), "", name)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SourceGarbled(f"a container is not as a CRI describes one: {error}") from None

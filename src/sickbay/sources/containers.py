@@ -16,7 +16,7 @@ from urllib.parse import quote
 from sickbay.errors import SiteFileError, SourceError, SourceForbidden, SourceGarbled, SourceTimeout
 from sickbay.registry import source
 from sickbay.sources import pod_metrics, settings
-from sickbay.sources.container_records import cri_pod, docker_pod, newest_runs
+from sickbay.sources.container_records import POD, cri_pod, docker_pod, newest_runs
 from sickbay.sources.context import Check, Context
 from sickbay.sources.kubernetes_objects import Pod
 from sickbay.sources.replies import Http
@@ -85,13 +85,13 @@ class Containers:
     def log(self, pod: str, container: str = "", *, previous: bool = False, lines: int = 2000) -> list[str] | None:
         """Return the last lines of a container's log, each with its time; None when there is no such run."""
         if self.cri:
-            return self._cri_log(container or pod, previous, lines)
+            return self._cri_log(pod, container or pod, previous, lines)
         asking = f"/containers/{quote(container or pod)}/logs?stdout=1&stderr=1&timestamps=1&tail={lines}"
         try:
             one = self._docker(container or pod, ())
-            run = self._docker(container or pod, self._events([one.uid])) if previous else one
-            (now,), end = run.containers, run.containers[0].last
+            (now,) = one.containers
             if previous:
+                end = self._docker(one.uid, self._events([one.uid])).containers[0].last
                 if end is None or now.started is None:
                     return None
                 begun = f"&since={end.started.timestamp():.6f}" if end.started else ""
@@ -108,8 +108,9 @@ class Containers:
             raise SourceError(f"no data: the container {pod.name} has no label prometheus.io/scrape with an address")
         scheme, _, rest = pod.scrape.partition("://")
         base, _, path = rest.partition("/")
-        client = self._scraped.setdefault(base, Http(f"{scheme}://{base}"))
-        return pod_metrics.scrape(client, f"/{path}", seconds=seconds)
+        if base not in self._scraped:
+            self._scraped[base] = Http(f"{scheme}://{base}")
+        return pod_metrics.scrape(self._scraped[base], f"/{path}", seconds=seconds)
 
     def follow(self, seconds: float) -> Iterator[Pod]:
         """Yield the containers as they change for a while."""
@@ -160,9 +161,12 @@ class Containers:
                 runs.append(cri_pod(self._run("inspect", str(one["id"])), platform.node()))
         return newest_runs(runs)
 
-    def _cri_log(self, name: str, previous: bool, lines: int) -> list[str] | None:
+    def _cri_log(self, pod: str, name: str, previous: bool, lines: int) -> list[str] | None:
         listed = self._run("ps", "-a", "-o", "json").get("containers") or ()
-        runs = [one for one in listed if (one.get("metadata") or {}).get("name") == name]
+        runs = [
+            one for one in listed
+            if (one.get("metadata") or {}).get("name") == name and (one.get("labels") or {}).get(POD, pod) == pod
+        ]  # fmt: skip
         runs.sort(key=lambda one: int((one.get("metadata") or {}).get("attempt") or 0))
         wanted = 2 if previous else 1
         if len(runs) < wanted:
