@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sickbay.lab.systems.processes import LabError
-from tests.services import kubernetes_build
+from tests.services import kubernetes_build, namespaces
 from tests.services.namespaces import enter, packed, trees
 
 ADDRESS, POD_NET = "10.231.9.1", "10.231.10"
@@ -49,8 +49,8 @@ KUBELET: Mapping[str, Any] = {
 
 def hindrance() -> str:
     """Return why no cluster can run here, or nothing; building the programs is not tried."""
-    if os.geteuid() != 0:
-        return "a kubelet needs root"
+    if why := namespaces.hindrance():
+        return f"a kubelet needs namespaces and root: {why}"
     if not kubernetes_build.built():
         return "the programs are not built: `python -m tests.services.kubernetes_build` (ten minutes, once)"
     return ""
