@@ -41,10 +41,10 @@ class Stage:
 
     def __init__(self, group: str, home: Path) -> None:
         self.group, self.home, self.socket = group, home, home / "docker.sock"
-        unpacked = cache() / "debian-docker" / "usr"
-        path = os.pathsep.join([str(unpacked / "sbin"), str(unpacked / "bin"), os.environ["PATH"]])
-        library = unpacked / "lib" / "x86_64-linux-gnu"
-        self.environ = os.environ | {"PATH": path, "LD_LIBRARY_PATH": str(library)}
+        unpacked = cache() / "debian-docker"
+        path = os.pathsep.join([str(unpacked / "usr" / "sbin"), str(unpacked / "usr" / "bin"), os.environ["PATH"]])
+        library = os.pathsep.join(str(unpacked / part / "x86_64-linux-gnu") for part in ("usr/lib", "lib"))
+        self.environ = os.environ | {"PATH": path, "LD_LIBRARY_PATH": library}
         self.python = environment("serving") / "bin" / "python"
         self.running: list[subprocess.Popen[bytes]] = []
 
