@@ -38,15 +38,14 @@ class _Settings(settings.Settings):
 class Snapshot:
     """Counters of a process at an instant, NaN where this host does not say; seconds and bytes.
 
-    ``workers``: the processes that serve; what is counted is their sum. ``pid``: the one of them that was busiest.
+    ``workers``: each process that serves, the busiest first, with its own; what is counted here is their sum.
     ``run_delay``: waited for a processor, throttling included. ``majors``: page faults that went to the disk.
     ``throttled``: held back by the quota of its control group. ``limit``: of its group's memory, infinite if none.
     ``stalled``: some task of its group waited for memory (reclaim, or pages that were dropped and are needed again).
     """
 
     at: float
-    pid: int
-    workers: tuple[int, ...]
+    workers: Mapping[int, Mapping[str, float]]
     cpu: float
     run_delay: float
     majors: float
@@ -59,6 +58,11 @@ class Snapshot:
     limit: float
     anonymous: float
     stalled: float
+
+    @property
+    def pid(self) -> int:
+        """The process that was busiest when it was looked up who serves."""
+        return next(iter(self.workers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,6 @@ class Process:
     def __init__(self, given: _Settings, base: Path, baseline: Mapping[str, float]) -> None:
         self._given, self._base, self.baseline, self.once = given, base, baseline, Once()
         self._family: tuple[int, float, tuple[int, ...]] | None = None
-        self._parts: dict[int, dict[str, float]] = {}
 
     @classmethod
     def configured(cls, context: Context) -> bool:
@@ -155,26 +158,25 @@ class Process:
         if not parts:
             self._family = None  # who serves now is looked up at the next look
             raise SourceError(f"unreachable: the process {pids[0]} is gone")
-        self._parts = parts
         group = _Group(next(iter(parts)))
         return Snapshot(
-            at=time.monotonic(), pid=next(iter(parts)), workers=tuple(parts), throttled=group.throttled(),
-            stalled=group.stalled(), **_summed(parts), **group.memory(),
+            at=time.monotonic(), workers=parts, throttled=group.throttled(), stalled=group.stalled(), **_summed(parts),
+            **group.memory(),
         )  # fmt: skip
 
     def watch(self, seconds: float, pause: float = 0.1) -> Watch:
         """Look at it for a while, ten times a second, and return what changed; SourceError when it was never there."""
         began = time.monotonic()
-        first = last = None
+        first: Snapshot | None = None
+        last: Snapshot | None = None
         samples = waits = runs = missing = starts = 0
         ended: dict[str, float] = dict.fromkeys(SUMS, 0.0)
-        parts: dict[int, dict[str, float]] = {}
         memory, blocked, faulting, unread = [], [], [], []
         listens: frozenset[int] = frozenset()
         while time.monotonic() - began < seconds:
             try:
                 now = self.snapshot()
-                states, faults = _all_states(now.workers)
+                states, faults = _all_states(list(now.workers))
             except SourceForbidden:
                 raise
             except SourceError:
@@ -184,14 +186,14 @@ class Process:
             samples += 1
             waits += "D" in states
             runs += states.count("R") > 1
-            if first is None or not set(now.workers) & set(parts):
-                starts += len(now.workers) if first is not None else 0
+            if last is None or not now.workers.keys() & last.workers.keys():
+                starts += len(now.workers) if last is not None else 0
                 first, listens, ended = now, backlog.ports(now.pid), dict.fromkeys(SUMS, 0.0)
             else:  # some of its workers may be new: what those that ended had counted stays in the sums
-                starts += len(set(now.workers) - set(parts))
-                for gone in set(parts) - set(now.workers):
-                    ended = {name: ended[name] + parts[gone][name] for name in SUMS}
-            parts, last = self._parts, now
+                starts += len(now.workers.keys() - last.workers.keys())
+                for gone in last.workers.keys() - now.workers.keys():
+                    ended = {name: ended[name] + last.workers[gone][name] for name in SUMS}
+            last = now
             memory.append((now.at - began, now.rss))
             blocked.append(states.count("D"))
             faulting.append(faults)
