@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import os
-import threading
 import time
 
 import pytest
 
 from sickbay.investigation import run_probe
 from sickbay.probes import latency_metrics, latency_process
+from tests.sources import loopback
 
 
 @contextlib.contextmanager
@@ -19,32 +18,18 @@ def page(rate=20.0, request=0.1, call=0.07):
     """Serve metrics of requests that come at a rate, each of so many seconds, of which a part is a call."""
     began = time.monotonic()
 
-    class Page(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            count = 10 + rate * (time.monotonic() - began)
-            text = (
-                f'http_request_duration_seconds_count{{handler="/predict"}} {count}\n'
-                f'http_request_duration_seconds_sum{{handler="/predict"}} {count * request}\n'
-                f'http_client_request_duration_seconds_count{{peer="risk"}} {count}\n'
-                f'http_client_request_duration_seconds_sum{{peer="risk"}} {count * call}\n'
-            ).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+    def get(_):
+        count = 10 + rate * (time.monotonic() - began)
+        text = (
+            f'http_request_duration_seconds_count{{handler="/predict"}} {count}\n'
+            f'http_request_duration_seconds_sum{{handler="/predict"}} {count * request}\n'
+            f'http_client_request_duration_seconds_count{{peer="risk"}} {count}\n'
+            f'http_client_request_duration_seconds_sum{{peer="risk"}} {count * call}\n'
+        )
+        return 200, text.encode(), "text/plain; version=0.0.4"
 
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield {"pages": {"it": f"http://127.0.0.1:{server.server_port}/metrics"}}
-        finally:
-            server.shutdown()
-            thread.join()
+    with loopback.serving(get) as address:
+        yield {"pages": {"it": f"{address}/metrics"}}
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import socket
 import subprocess
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -17,24 +15,16 @@ from sickbay.errors import SourceError
 from sickbay.sources.context import Context
 from sickbay.sources.prometheus import Prometheus, QueryRefused
 from tests.services import debian
+from tests.sources import loopback
 
 pytestmark = pytest.mark.prometheus
 
 
-class Page(http.server.BaseHTTPRequestHandler):
-    """A service's metrics: a counter that rises, and a gauge that goes up and down."""
-
-    def do_GET(self):
-        now = time.time()
-        body = f"requests_total {now * 7:.3f}\nunder_way {1 + now % 5:.3f}\n".encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+def metrics(_):
+    """Answer with a service's metrics: a counter that rises, and a gauge that goes up and down."""
+    now = time.time()
+    body = f"requests_total {now * 7:.3f}\nunder_way {1 + now % 5:.3f}\n".encode()
+    return 200, body, "text/plain; version=0.0.4"
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +32,8 @@ def server(tmp_path_factory):
     place = tmp_path_factory.mktemp("prometheus")
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as page:
-        threading.Thread(target=page.serve_forever, daemon=True).start()
-        target = {"job_name": "it", "static_configs": [{"targets": [f"127.0.0.1:{page.server_port}"]}]}
+    with loopback.serving(metrics) as page:
+        target = {"job_name": "it", "static_configs": [{"targets": [page.removeprefix("http://")]}]}
         config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [target]}
         (place / "prometheus.yml").write_text(json.dumps(config))
         command = [
@@ -62,7 +51,6 @@ def server(tmp_path_factory):
                 source.close()
             finally:
                 process.terminate()
-        page.shutdown()
 
 
 def connect(url, place):

@@ -13,9 +13,7 @@ import sickbay
 from sickbay.cli import main
 from sickbay.errors import TableError
 from sickbay.stats.skew import apart
-from tests.services import nasty
-from tests.services import postgres as postgres_server
-from tests.services.test_skew_engines import FEATURES, table
+from tests.services.sides import FEATURES
 
 ENGINES = [
     pytest.param("postgres", marks=pytest.mark.postgres),
@@ -26,35 +24,19 @@ FEW = 1_500
 """Rows carried when a sample is to be drawn."""
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("apart")
-    for side, name in enumerate(("offline", "online")):
-        nasty.write_parquet(directory / f"{name}.parquet", table(side))
-    return directory
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    with postgres_server.server() as address:
-        for side, name in enumerate(("offline", "online")):
-            nasty.write_postgres(address, name, table(side))
-        yield address
-
-
 @pytest.fixture(params=ENGINES)
-def there(request, files, monkeypatch):
+def there(request, side_files, monkeypatch):
     """Return a side as a table of another engine than the files'."""
-    monkeypatch.chdir(files)
+    monkeypatch.chdir(side_files)
 
     def side(role: str):
         match request.param:
             case "postgres":
-                return f"{request.getfixturevalue('postgres')}#public.{role}"
+                return f"{request.getfixturevalue('side_postgres')}#public.{role}"
             case "clickhouse":
                 return f"chdb://#{role}.parquet"
             case _:
-                return request.getfixturevalue("spark").read.parquet(str(files / f"{role}.parquet"))
+                return request.getfixturevalue("spark").read.parquet(str(side_files / f"{role}.parquet"))
 
     return side
 
@@ -102,10 +84,10 @@ def test_times_meet_to_the_microsecond(there, how):
 
 
 @pytest.mark.postgres
-def test_the_command_says_what_was_sampled(postgres, files, monkeypatch, capsys):
-    monkeypatch.chdir(files)
+def test_the_command_says_what_was_sampled(side_postgres, side_files, monkeypatch, capsys):
+    monkeypatch.chdir(side_files)
     monkeypatch.setattr(apart, "ROWS", FEW)
-    sides = ("--offline", "offline.parquet", "--online", f"{postgres}#public.online", "--keys", "whole")
+    sides = ("--offline", "offline.parquet", "--online", f"{side_postgres}#public.online", "--keys", "whole")
     assert main(["skew", *sides, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["schema"] == "sickbay.skew/1"
@@ -122,30 +104,30 @@ def test_the_command_says_what_was_sampled(postgres, files, monkeypatch, capsys)
 
 
 @pytest.mark.postgres
-def test_times_beyond_those_of_python_are_compared_and_no_end(postgres, tmp_path):
+def test_times_beyond_those_of_python_are_compared_and_no_end(side_postgres, tmp_path):
     import psycopg
 
     at = [datetime(2026, 1, 1, tzinfo=UTC) if i % 4 else None for i in range(400)]
     offline = pd.DataFrame({"id": range(400), "until": pd.Series(at, dtype="datetime64[us, UTC]")})
-    with psycopg.connect(postgres) as con:
+    with psycopg.connect(side_postgres) as con:
         con.execute(
             "CREATE TABLE until AS SELECT i id, (CASE i % 8 WHEN 0 THEN 'infinity' WHEN 4 THEN '-infinity' ELSE "
             "'2026-01-01 00:00:00+00' END)::timestamptz until FROM generate_series(0, 399) i"
         )
-    found = sickbay.skew(offline, f"{postgres}#public.until", keys="id")
+    found = sickbay.skew(offline, f"{side_postgres}#public.until", keys="id")
     assert found["until"].counts.mismatched == 100
-    inside = sickbay.skew(f"{postgres}#public.until", f"{postgres}#public.until", keys="id")
+    inside = sickbay.skew(f"{side_postgres}#public.until", f"{side_postgres}#public.until", keys="id")
     assert inside["until"].counts.mismatched == 0
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-def test_text_that_is_not_stored_in_utf_8_is_compared_or_refused(postgres, encoding, monkeypatch):
+def test_text_that_is_not_stored_in_utf_8_is_compared_or_refused(side_postgres, encoding, monkeypatch):
     import psycopg
 
-    with psycopg.connect(postgres, autocommit=True) as con:
+    with psycopg.connect(side_postgres, autocommit=True) as con:
         con.execute(f"CREATE DATABASE {encoding.lower()} ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'")
-    address = f"{postgres.rpartition('/')[0]}/{encoding.lower()}"
+    address = f"{side_postgres.rpartition('/')[0]}/{encoding.lower()}"
     offline = pd.DataFrame({"id": range(2_000), "name": [f"ü{i}" for i in range(2_000)]})
     offline["word"] = np.where(offline.id % 4 == 0, "é", "ü")
     with psycopg.connect(address, client_encoding="utf8") as con:

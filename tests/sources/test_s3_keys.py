@@ -7,10 +7,7 @@ store that can be had here gives temporary keys.
 from __future__ import annotations
 
 import base64
-import contextlib
-import http.server
 import json
-import threading
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -18,34 +15,13 @@ import pytest
 from sickbay.errors import SourceError, UserError
 from sickbay.investigation import investigate, run_probe
 from sickbay.sources import s3_keys
+from tests.sources import loopback
 
 NOW = datetime(2027, 1, 5, 3, 0, tzinfo=UTC)
 ID, SECRET = "SICKBAYTESTKEYID", "never-to-be-shown-secret"
 LISTING = b"""<?xml version="1.0"?><ListBucketResult><Name>b</Name><KeyCount>0</KeyCount></ListBucketResult>"""
 ENDED = b"""<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"""
 REFUSED = b"""<?xml version="1.0"?><Error><Code>InvalidAccessKeyId</Code><Message>No such key.</Message></Error>"""
-
-
-@contextlib.contextmanager
-def store(status=200, body=LISTING):
-    class Answers(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +36,7 @@ def nobody(monkeypatch, tmp_path):
 
 
 def look(answer=(200, LISTING), *, key=True, **more):
-    with store(*answer) as endpoint:
+    with loopback.serving(lambda _: answer) as endpoint:
         given = {"endpoint": endpoint, "bucket": "b"} | ({"access_key": ID, "secret_key": SECRET} if key else {}) | more
         found = {f.id: f for f in run_probe({"source": {"s3": given}}, "store.key", clock=lambda: NOW)}
     assert SECRET not in repr(found)
