@@ -7,7 +7,7 @@ import psutil
 from sickbay.sources import backlog
 
 MOST = 64
-"""Workers that are looked at; of more, the busiest so far."""
+"""Workers that are looked at; of more, the same ones each time."""
 
 
 def below(root: int) -> tuple[int, ...]:
@@ -26,7 +26,8 @@ def below(root: int) -> tuple[int, ...]:
     serving = [one for one in family if (ports := backlog.ports(one.pid)) and (not own or ports & own)]
     if not serving:
         return (root,)
-    return tuple(one.pid for one in sorted(serving, key=_cpu, reverse=True)[:MOST])
+    chosen = sorted(serving, key=lambda one: one.pid)[:MOST]
+    return tuple(one.pid for one in sorted(chosen, key=_cpu, reverse=True))
 
 
 def above(pid: int, port: int) -> int:
