@@ -13,8 +13,8 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from types import ModuleType
-from typing import Any, Generic, TypeVar, get_args, get_type_hints
+from types import ModuleType, UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sickbay.errors import PluginError, UnknownNameError, nearest
 from sickbay.terms.finding import FindingKind
@@ -243,7 +243,9 @@ def _optional_parameters(function: Callable[..., Any]) -> frozenset[str]:
 
 def _classes(hint: Any) -> list[Any]:
     """Return X and Y of ``X | Y`` and of ``X | Y | None``, else the hint alone."""
-    return [part for part in get_args(hint) if part is not type(None)] or [hint]
+    if get_origin(hint) not in (Union, UnionType):
+        return [hint]
+    return [part for part in get_args(hint) if part is not type(None)]
 
 
 def _options(function: Callable[..., Any]) -> dict[str, Any]:
