@@ -13,6 +13,7 @@ import pytest
 
 from sickbay.config import load_site
 from sickbay.errors import SiteFileError, SourceError, SourceForbidden, SourceGarbled
+from sickbay.investigation import run_probe
 from sickbay.sources.containers import Containers
 from sickbay.sources.context import Context
 
@@ -139,6 +140,15 @@ def test_without_events_a_kept_flag_counts_and_its_absence_is_not_known(tmp_path
         last = found.pods()[0].containers[0].last
     assert "no longer known" in last.reason
     assert not last.out_of_memory
+    assert not last.known
+
+
+def test_an_end_that_is_forgotten_is_no_evidence_against_a_kill(tmp_path):
+    calm = RUNS | {"State": RUNS["State"] | {"OOMKilled": False}}
+    with engine(tmp_path, calm):
+        site = {"source": {"containers": {"socket": str(next(tmp_path.glob("*.sock")))}}}
+        found = {f.id: f for f in run_probe(site, "pods.state")}
+    assert "no longer known" in found["pods.oom_killed"].reason
 
 
 def frame(text, stream=1):

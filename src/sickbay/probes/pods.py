@@ -52,6 +52,9 @@ def state(runtime: Kubernetes | Containers, cgroups: Cgroups | None) -> Iterable
         if children:
             says += f"; the kernel killed {sum(children.values())} child processes in containers that went on"
         yield measured(KILLED, SURE, statistic=float(len(killed) + len(children)), says=f"{says}.", evidence=evidence)
+    elif forgotten := sum(one.last is not None and not one.last.known for _, one in containers):
+        why = f"no data: {forgotten} of {len(containers)} containers began anew, and how they ended is no longer known"
+        yield unknown(KILLED, why, evidence=evidence)
     else:
         says = f"None of {len(containers)} containers of {runtime.about} was killed at its limit"
         if strangers:

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sickbay.errors import SourceGarbled
-from sickbay.sources.kubernetes_objects import Container, End, Pod, Resources, scrape
+from sickbay.sources.kubernetes_objects import FORGOTTEN, Container, End, Pod, Resources, scrape
 
-FORGOTTEN = "ended; how is no longer known"
 KILLED = 137
 POD = "io.kubernetes.pod.name"
 """The label by which a CRI knows the pod of a container."""

@@ -15,6 +15,7 @@ from typing import Any
 REVISION = "deployment.kubernetes.io/revision"
 SCRAPE = "prometheus.io/"
 CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions"
+FORGOTTEN = "ended; how is no longer known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class End:
         ``Error`` is a kill by somebody else (a failing liveness probe, the grace period).
         """
         return self.reason == "OOMKilled" and self.exit_code == 137
+
+    @property
+    def known(self) -> bool:
+        """Whether how it ended is known: an engine that has forgotten says neither that it was killed nor that not."""
+        return self.reason != FORGOTTEN
 
     @property
     def seconds(self) -> float | None:
