@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -26,8 +25,7 @@ from lightkube.resources.core_v1 import Event, Namespace, Node, Pod, Secret, Ser
 from lightkube.resources.rbac_authorization_v1 import ClusterRoleBinding, RoleBinding
 
 from sickbay.investigation import doctor, investigate
-from sickbay.lab.systems.environments import environment
-from sickbay.lab.systems.pods import PROGRAMS, USUAL
+from tests.services import scorer
 from tests.services.kubernetes_cluster import Cluster
 from tests.services.uml import MARK, ROOT
 
@@ -35,10 +33,7 @@ NAMESPACE, NAME, MIB = "ml", "scorer", 2**20
 ROLE = ROOT / "docs" / "kubernetes-role.yaml"
 PORT = 8080
 KINDS = (Pod, Event, ReplicaSet, Deployment, Node, HorizontalPodAutoscaler)
-SETTINGS = {
-    "HOST": "0.0.0.0", "PORT": str(PORT), "MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1", "WORKERS": "1", "PROFILE_CACHE_MB": "24", "PYTHONUNBUFFERED": "1",
-}  # fmt: skip
+SETTINGS = scorer.SETTINGS | {"HOST": "0.0.0.0", "PORT": str(PORT)}
 
 
 class Stage:
@@ -47,8 +42,6 @@ class Stage:
     def __init__(self, cluster: Cluster, records: Path | None) -> None:
         self.cluster, self.records, self.api = cluster, records, cluster.client(NAMESPACE)
         self.home = cluster.home / "stage"
-        (self.home / "traffic").mkdir(parents=True)
-        self.python = environment("serving") / "bin" / "python"
         self._end = threading.Event()
         self.gateway: subprocess.Popen[bytes] | None = None
 
@@ -57,39 +50,22 @@ class Stage:
         self.api.create(Namespace.from_dict({"metadata": {"name": NAMESPACE}}))
         for one in codecs.load_all_yaml(ROLE.read_text(encoding="utf-8")):
             self.api.create(one)
-        self.cluster.image("sickbay/python:1", {}, {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64"},
-                           ("usr", "tmp"))  # fmt: skip
-        self.model = self.home / "model.joblib"
-        train = [self.python, PROGRAMS / "scorer" / "train.py", self.model, "30", "6"]
-        subprocess.run([str(part) for part in train], check=True, capture_output=True)
-        self.code("1.4.1")
+        self.cluster.image("sickbay/python:1", {}, scorer.IMAGE_LINKS, scorer.IMAGE_FOLDERS)
+        self.model = scorer.prepare(self.home)
         self.api.create(self.deployment("1.4.1", 288))
         self.wait("the pods being ready", self.ready)
         threading.Thread(target=self._publish, daemon=True).start()
-        (self.home / "traffic" / "clients.json").write_text(json.dumps(dict(USUAL)), encoding="utf-8")
         self._site()
         with (self.home / "gateway.log").open("wb") as log:
-            gateway = [str(self.python), str(PROGRAMS / "scorer" / "gateway.py"), str(self.home / "traffic"), "1"]
-            self.gateway = subprocess.Popen(gateway, stdout=log, stderr=log)
-
-    def code(self, version: str, *changes: str) -> Path:
-        """Put a version's code where its pods mount it from; ``new:old`` replaces a file."""
-        place = self.home / "code" / version
-        if not place.exists():
-            shutil.copytree(PROGRAMS / "scorer", place, ignore=shutil.ignore_patterns("__pycache__"))
-            for change in changes:
-                new, _, old = change.partition(":")
-                shutil.copy(PROGRAMS / "scorer_changes" / f"{new}.py", place / f"{old}.py")
-        return place
+            self.gateway = subprocess.Popen(scorer.clients(self.home), stdout=log, stderr=log)
 
     def deployment(self, version: str, limit: int, memory: int = 192) -> Any:
         """Return the deployment of a version; ``limit`` and ``memory`` in MiB."""
-        seen = [str(self.python.parent.parent), str(self.home), "/usr", sys.base_prefix]
-        seen = [place for place in seen if place == "/usr" or not place.startswith("/usr/")]
+        seen = scorer.mounts(self.home)
         environ = SETTINGS | {"MODEL_URI": str(self.model), "VERSION": version}
         container = {
             "name": "server", "image": "docker.io/sickbay/python:1", "imagePullPolicy": "Never",
-            "command": [str(self.python), "server.py"], "workingDir": str(self.code(version)),
+            "command": [str(scorer.python()), "server.py"], "workingDir": str(scorer.code(self.home, version)),
             "env": [{"name": name, "value": value} for name, value in sorted(environ.items())],
             "resources": {"limits": {"memory": f"{limit}Mi"}, "requests": {"memory": f"{memory}Mi", "cpu": "100m"}},
             "readinessProbe": {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": 1, "timeoutSeconds": 5},
@@ -157,12 +133,7 @@ class Stage:
         diagnosis = investigate(self.home / "sickbay.toml", "serving-oom")
         assert self.token not in repr(diagnosis), "the token is a secret"
         self.record(step)
-        return {
-            "ranked": [(cause.id, round(cause.probability, 3)) for cause in diagnosis.causes[:3]],
-            "none": round(diagnosis.none_of_these, 3),
-            "on": {f.id: f.says for f in diagnosis.findings if f.on and f.log_ratio > 2},
-            "unknown": {f.id: f.reason for f in diagnosis.findings if f.status == "unknown"},
-        }
+        return scorer.told(diagnosis)
 
     def checks(self) -> dict[str, list[str]]:
         """Return what the doctor says, by whether it is well."""
@@ -232,8 +203,7 @@ def steps(stage: Stage) -> Iterator[tuple[str, Any]]:
     stage.scale_by_itself()
     yield "autoscaler", stage.look("autoscaler")
 
-    stage.code("1.5.0", "audit_trail:audit")
-    (stage.home / "code" / "1.5.0" / "trail.py").write_text("ENTRY = 3500000\n", encoding="utf-8")
+    scorer.code(stage.home, "1.5.0", "audit_trail:audit")
     stage.roll_out(stage.deployment("1.5.0", 288))
     stage.wait("a kill", stage.killed)
     time.sleep(2)

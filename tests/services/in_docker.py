@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from sickbay.investigation import doctor, investigate
-from sickbay.lab.systems.environments import cache, environment
-from sickbay.lab.systems.pods import PROGRAMS, USUAL
+from sickbay.lab.systems.environments import cache
+from tests.services import scorer
 from tests.services.namespaces import enter, packed
 from tests.services.uml import MARK
 
@@ -45,14 +44,11 @@ class Stage:
         path = os.pathsep.join([str(unpacked / "usr" / "sbin"), str(unpacked / "usr" / "bin"), os.environ["PATH"]])
         library = os.pathsep.join(str(unpacked / part / "x86_64-linux-gnu") for part in ("usr/lib", "lib"))
         self.environ = os.environ | {"PATH": path, "LD_LIBRARY_PATH": library}
-        self.python = environment("serving") / "bin" / "python"
         self.running: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         """Start the engine, and give it an image that holds only places to mount at."""
         enter()
-        for name in ("traffic", "code"):
-            (self.home / name).mkdir()
         # no network of its own making, no address tables: containers share the namespace's loopback
         self.launch(
             "dockerd", "--data-root", self.home / "data", "--exec-root", self.home / "exec", "-p", self.home / "pid",
@@ -61,14 +57,11 @@ class Stage:
         )  # fmt: skip
         self.wait("the engine", lambda: self.docker("version", check=False).returncode == 0, 60)
         image = self.home / "image.tar"
-        links = {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64"}
-        image.write_bytes(packed({}, links, ("usr", "tmp")))
+        image.write_bytes(packed({}, scorer.IMAGE_LINKS, scorer.IMAGE_FOLDERS))
         self.docker("import", image, IMAGE)
-        train = [self.python, PROGRAMS / "scorer" / "train.py", self.home / "model.joblib", "30", "6"]
-        subprocess.run([str(part) for part in train], check=True, capture_output=True)
+        self.model = scorer.prepare(self.home)
         endpoints = [(f"scorer-{n}", port) for n, port in enumerate(PORTS)]
         (self.home / "traffic" / "endpoints.json").write_text(json.dumps(endpoints), encoding="utf-8")
-        (self.home / "traffic" / "clients.json").write_text(json.dumps(dict(USUAL)), encoding="utf-8")
         (self.home / "sickbay.toml").write_text(SITE.format(socket=self.socket), encoding="utf-8")
 
     def launch(self, *command: str | Path) -> None:
@@ -94,32 +87,22 @@ class Stage:
 
     def serve(self, version: str, *changes: str, limit: int = 288) -> None:
         """Run two containers of a version in place of those that run; ``new:old`` replaces a file of its code."""
-        place = self.home / "code" / version
-        if not place.exists():
-            shutil.copytree(PROGRAMS / "scorer", place, ignore=shutil.ignore_patterns("__pycache__"))
-            for change in changes:
-                new, _, old = change.partition(":")
-                shutil.copy(PROGRAMS / "scorer_changes" / f"{new}.py", place / f"{old}.py")
-        (place / "trail.py").write_text("ENTRY = 3500000\n", encoding="utf-8")
+        place = scorer.code(self.home, version, *changes)
         self.docker("rm", "-f", *(f"scorer-{n}" for n in range(len(PORTS))), check=False)
-        mounts = [str(self.python.parent.parent), str(self.home), "/usr", sys.base_prefix]
         for n, port in enumerate(PORTS):
             words = ["run", "-d", "--name", f"scorer-{n}", "--restart", "always", "--network", "host"]
             words += ["--memory", f"{limit}m", "--workdir", str(place), "--label", "prometheus.io/scrape=true"]
             words += ["--label", f"prometheus.io/port={port}"]
-            for mount in dict.fromkeys(m for m in mounts if m == "/usr" or not m.startswith("/usr/")):
+            for mount in scorer.mounts(self.home):
                 words += ["--volume", f"{mount}:{mount}:ro"]
-            settings = {
-                "PORT": port, "MODEL_URI": self.home / "model.joblib", "MALLOC_ARENA_MAX": 2, "OMP_NUM_THREADS": 1,
-                "OPENBLAS_NUM_THREADS": 1, "PYTHONUNBUFFERED": 1,
-            }  # fmt: skip
+            settings = scorer.SETTINGS | {"PORT": port, "MODEL_URI": self.model}
             for name, value in settings.items():
                 words += ["--env", f"{name}={value}"]
-            self.docker(*words, IMAGE, str(self.python), "server.py")
+            self.docker(*words, IMAGE, scorer.python(), "server.py")
 
     def clients(self) -> None:
         """Let the clients come."""
-        self.launch(self.python, PROGRAMS / "scorer" / "gateway.py", self.home / "traffic", "1")
+        self.launch(*scorer.clients(self.home))
 
     def killed(self) -> bool:
         """Return whether the engine saw a kill at the limit."""
@@ -128,13 +111,7 @@ class Stage:
 
     def look(self) -> dict[str, Any]:
         """Investigate, and return what a test wants to know of it."""
-        diagnosis = investigate(self.home / "sickbay.toml", "serving-oom")
-        return {
-            "ranked": [(cause.id, round(cause.probability, 3)) for cause in diagnosis.causes[:3]],
-            "none": round(diagnosis.none_of_these, 3),
-            "on": {f.id: f.says for f in diagnosis.findings if f.on and f.log_ratio > 2},
-            "unknown": {f.id: f.reason for f in diagnosis.findings if f.status == "unknown"},
-        }
+        return scorer.told(investigate(self.home / "sickbay.toml", "serving-oom"))
 
     def stop(self) -> None:
         """End everything; what is left of the containers ends with the namespaces."""
